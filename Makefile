@@ -1,0 +1,75 @@
+# Everything a developer runs. Needs Python 3.11 or later, nothing else: the rest goes into .venv, by hash.
+# For GNU make 3.81 (macOS) as well; only relative paths, so that the path of the checkout may hold spaces.
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+BIN := .venv/bin
+# Of every platform, without the index they come from. $(ARGS) is for `make lock`.
+LOCK = --quiet --universal --python-version 3.11 --generate-hashes --no-header $(ARGS) pyproject.toml
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: help demo test check serve bench soak format lock docs clean
+
+help: ## print this list
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1|\2/p' Makefile | awk -F'|' '{ printf "%-12s %s\n", $$1, $$2 }'
+
+demo: .venv/.run ## run a small story on a throw-away ledger
+	$(BIN)/python -m execution_ledger.api.demo
+
+serve: .venv/.run ## serve HTTP and the web page
+	$(BIN)/execution-ledger serve
+
+test: .venv/.dev ## run the tests, on SQLite and a real PostgreSQL (ARGS= for pytest)
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 $(ARGS)
+
+check: .venv/.dev ## check format, lint, the direction of imports and types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/lint-imports --no-logo
+	PYRIGHT_PYTHON_IGNORE_WARNINGS=1 $(BIN)/pyright
+
+format: .venv/.dev ## format the sources and repair what lint can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+soak: .venv/.dev ## run the tests that take minutes
+	$(BIN)/python -m pytest -m soak $(ARGS)
+
+bench: .venv/.dev ## measure (ARGS= for the benchmark)
+	$(BIN)/python -m benchmarks.repository $(ARGS)
+
+docs: .venv/.dev ## write the generated documents again
+	$(BIN)/python docs/generate.py
+
+lock: .venv/.dev ## write both lock files anew (ARGS=--upgrade: with the newest releases)
+	$(BIN)/uv pip compile $(LOCK) --group build -o requirements.lock
+	$(BIN)/uv pip compile $(LOCK) --group build --group dev -c requirements.lock -o requirements-dev.lock
+
+clean: ## remove all that make made
+	rm -rf .venv build dist *.egg-info .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -prune -exec rm -rf {} +
+
+# .venv/.run: what the ledger needs to run, and the package itself, editable; .venv/.dev: all the rest.
+# Both locks hold setuptools, so the package installs without build isolation: nothing comes in without a hash.
+.venv/.run: requirements.lock pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@mkdir -p .venv/typing/execution_ledger # for pyright: see pyproject.toml
+	@for layer in domain infrastructure projections api; do \
+		ln -sfn ../../../$$layer .venv/typing/execution_ledger/$$layer || exit 1; done
+	@touch $@
+
+.venv/.dev: requirements-dev.lock .venv/.run
+	$(BIN)/python -m pip install --quiet --require-hashes -r requirements-dev.lock
+	@touch $@
+
+# The first Python that is new enough and can make environments (Debian keeps that in a package of its own).
+$(BIN)/python:
+	@why=; for python in $(or $(PYTHON),python3 python3.14 python3.13 python3.12 python3.11); do \
+		"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || continue; \
+		why="$$python has no ensurepip (Debian, Ubuntu: apt install python3-venv)"; \
+		"$$python" -c 'import ensurepip, venv' 2>/dev/null || continue; \
+		echo "making .venv with $$("$$python" -c 'import sys; print(sys.executable)')"; \
+		"$$python" -m venv --clear .venv && exit; rm -rf .venv; exit 1; \
+	done; \
+	echo "make: $${why:-no Python 3.11 or later found: install one, or name it: make PYTHON=/path/to/python3}" >&2; exit 1

@@ -1,0 +1,139 @@
+"""One small tree of errors, in words of the domain.
+
+Every error carries its data as attributes, so that a layer above can answer with it without parsing a message.
+The docstring of a class is the template of its message.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class LedgerError(Exception):
+    """The ledger refused."""
+
+    def __init__(self, **details: Any) -> None:
+        self.details = details
+        for name, value in details.items():
+            setattr(self, name, value)
+        super().__init__((type(self).__doc__ or "").format(**details))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (type(self), self.details)
+
+
+def _rebuild(kind: type[LedgerError], details: dict[str, Any]) -> LedgerError:
+    return kind(**details)
+
+
+class InvalidInput(LedgerError):
+    """{field}: {problem}. {remedy}"""
+
+    field: str
+    problem: str
+    remedy: str
+
+
+class PayloadTooLarge(InvalidInput):
+    """{field}: {problem}. {remedy}"""
+
+
+class IllegalTransition(LedgerError):
+    """Execution {job_id!r} is {source}: {problem}. {remedy}"""
+
+    job_id: str
+    source: str
+    problem: str
+    remedy: str
+
+
+class DuplicateKey(LedgerError):
+    """{key!r} is taken in ledger {ledger!r}{note}. Choose another one: a key is never used again."""
+
+    key: str
+    ledger: str
+    deleted: bool
+
+    def __init__(self, *, key: str, ledger: str, deleted: bool, **_: Any) -> None:
+        note = " by an entry that was deleted" if deleted else ""
+        super().__init__(key=key, ledger=ledger, deleted=deleted, note=note)
+
+
+class DuplicateJobId(DuplicateKey):
+    """job_id {key!r} is taken in ledger {ledger!r}{note}. Choose another one: a job_id is never used again."""
+
+
+class UnknownStep(LedgerError):
+    """Execution {job_id!r} has no step {step_id!r}. Start the step first."""
+
+    job_id: str
+    step_id: str
+
+
+class StepConflict(LedgerError):
+    """Step {step_id!r} of execution {job_id!r}: {problem}. {remedy}"""
+
+    job_id: str
+    step_id: str
+    problem: str
+    remedy: str
+
+
+class VersionConflict(LedgerError):
+    """{key!r} is at version {actual}, not {expected}. Read it again, then decide again."""
+
+    key: str
+    expected: int
+    actual: int
+
+
+class CommandIdReused(LedgerError):
+    """command_id {command_id!r} was used for another command. Give every command an id of its own."""
+
+    command_id: str
+
+
+class LedgerBusy(LedgerError):
+    """The ledger is busy: {problem}. {remedy}"""
+
+    problem: str
+    remedy: str
+
+
+class StoreUnavailable(LedgerError):
+    """The database did not answer: {problem}. Check that it runs and can be reached, then try again."""
+
+    problem: str
+
+
+class StoreError(LedgerError):
+    """The database refused: {problem}."""
+
+    problem: str
+
+
+class SchemaNotReady(LedgerError):
+    """{problem}. Run `execution-ledger migrate`, or call `execution_ledger.infrastructure.migrate(url)`."""
+
+    problem: str
+
+
+class EngineNotConfigured(LedgerError):
+    """This SQLite connection lacks {missing}. Call `configure_sqlite(engine)` once after you create your engine, or \
+use `create_engine` of execution_ledger.infrastructure."""
+
+    missing: str
+
+
+class UnknownEventType(LedgerError):
+    """Event type {topic!r} (schema version {schema_version}) is not in the catalog. Upgrade execution-ledger."""
+
+    topic: str
+    schema_version: int
+
+
+class ReadOnly(LedgerError):
+    """{what} is read-only. {remedy}"""
+
+    what: str
+    remedy: str

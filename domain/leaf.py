@@ -1,0 +1,78 @@
+"""The hashes of one event. `docs/leaf-format.md` says the same for a stranger who wants to check a ledger."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from hashlib import sha256
+from secrets import token_bytes
+from typing import NamedTuple
+from uuid import UUID
+
+SALT_BYTES = 16
+
+
+class EventRow(NamedTuple):
+    """One event as it is stored, without its ledger and position: those the append gives."""
+
+    execution_id: UUID
+    version: int
+    type: str
+    schema_version: int
+    data: str | None
+    """JSON text, kept byte for byte; None once it was erased."""
+    salt: bytes | None
+    payload_digest: bytes
+    leaf_hash: bytes
+    recorded_at: datetime
+    occurred_at: datetime | None
+    actor: str | None
+    reason: str | None
+    correlation_id: str | None
+    causation_id: str | None
+    trace_id: str | None
+    command_id: str | None
+
+
+def new_salt() -> bytes:
+    """Random bytes that keep a payload from being guessed from its digest after it was erased."""
+    return token_bytes(SALT_BYTES)
+
+
+def payload_digest(salt: bytes, data: bytes) -> bytes:
+    """SHA-256 of salt ‖ payload."""
+    return sha256(salt + data).digest()
+
+
+def canonical_form(ledger_id: str, row: EventRow) -> bytes:
+    """RFC 8785 (JCS) JSON of all columns but the position, with the payload's digest in place of payload and salt."""
+    return json.dumps(
+        {
+            "actor": row.actor,
+            "causation_id": row.causation_id,
+            "command_id": row.command_id,
+            "correlation_id": row.correlation_id,
+            "execution_id": str(row.execution_id),
+            "ledger_id": ledger_id,
+            "occurred_at": None if row.occurred_at is None else canonical_time(row.occurred_at),
+            "payload_digest": row.payload_digest.hex(),
+            "reason": row.reason,
+            "recorded_at": canonical_time(row.recorded_at),
+            "schema_version": row.schema_version,
+            "trace_id": row.trace_id,
+            "type": row.type,
+            "version": row.version,
+        },
+        ensure_ascii=False,
+        separators=(",", ":"),
+    ).encode()
+
+
+def leaf_hash(ledger_id: str, row: EventRow) -> bytes:
+    """The RFC 9162 leaf hash of one event: SHA-256 of 0x00 ‖ canonical form."""
+    return sha256(b"\x00" + canonical_form(ledger_id, row)).digest()
+
+
+def canonical_time(time: datetime) -> str:
+    """UTC with six digits of a second, as 2026-01-31T08:00:00.000000Z."""
+    return time.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"

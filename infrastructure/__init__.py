@@ -1,0 +1,38 @@
+"""The event store, its tables and migrations, and the repositories that stand over them."""
+
+from .base_repository import BaseRepository, WriteOptions
+from .connections import configure_sqlite, create_engine, create_sync_engine
+from .entity import EXECUTIONS, Entity
+from .event_store import EventStore, Outcome, Request
+from .execution_repository import ExecutionRepository, HistoryPage
+from .history_query import HistoryFilters
+from .root import Root, compute_root
+from .schema import check_schema, create_schema, migrate, migrate_engine
+from .settings import Settings
+from .tables import Base, ExecutionHistory, metadata
+
+__all__ = [
+    "EXECUTIONS",
+    "Base",
+    "BaseRepository",
+    "Entity",
+    "EventStore",
+    "ExecutionHistory",
+    "ExecutionRepository",
+    "HistoryFilters",
+    "HistoryPage",
+    "Outcome",
+    "Request",
+    "Root",
+    "Settings",
+    "WriteOptions",
+    "check_schema",
+    "compute_root",
+    "configure_sqlite",
+    "create_engine",
+    "create_schema",
+    "create_sync_engine",
+    "metadata",
+    "migrate",
+    "migrate_engine",
+]

@@ -1,0 +1,203 @@
+"""The repository interface of the seed, over an append-only store, for any event-sourced entity."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, Generic, TypedDict, TypeVar, Unpack
+
+from sqlalchemy import Engine, select
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import Session, make_transient_to_detached
+
+from ..domain import (
+    Command,
+    Context,
+    ContextFields,
+    Create,
+    Delete,
+    InvalidInput,
+    LedgerError,
+    Update,
+    check_ledger,
+    make_context,
+)
+from ..domain.limits import KEY_LENGTH
+from ..domain.values import check_int, check_text
+from .connections import check_connection
+from .database_errors import translated
+from .entity import Entity
+from .event_store import EventStore, Outcome, Request
+from .unit_of_work import UnitOfWork
+
+Model = TypeVar("Model")
+_T = TypeVar("_T")
+
+
+class WriteOptions(TypedDict, total=False):
+    """What may be said beside the data of a write, all of it optional."""
+
+    actor: str | None
+    reason: str | None
+    correlation_id: str | None
+    causation_id: str | None
+    trace_id: str | None
+    occurred_at: Any
+    expected_version: int | None
+    """Refuse with `VersionConflict` unless the entity is at this version."""
+    command_id: str | None
+    """Sent again with the same command, it is answered with the first outcome and appends nothing."""
+
+
+class BaseRepository(Generic[Model]):
+    """`get`, `get_all`, `create`, `update`, `delete` for one entity; a subclass says which, by `entity`.
+
+    Every change commits the session, as the seed does. With `commit=False` changes are decided at once and appended when
+    the caller flushes or commits. Entities that come back are detached, and fresh at each call.
+    """
+
+    entity: ClassVar[Entity]
+    default_ledger: ClassVar[str] = "default"
+
+    def __init__(
+        self,
+        session: AsyncSession,
+        *,
+        commit: bool = True,
+        ledger: str | None = None,
+        store: EventStore | None = None,
+        **context: Unpack[ContextFields],
+    ) -> None:
+        self.session = session
+        self.model = self._get_model()
+        self.ledger = check_ledger(self.default_ledger if ledger is None else ledger)
+        self._commit = commit
+        self._store = store or EventStore(self.entity)
+        self._context = make_context(Context(), **context)
+
+    def _get_model(self) -> type[Model]:
+        return self.entity.model
+
+    async def get(self, id: int) -> Model | None:
+        """The entity with this id, or None."""
+        return await self._read(lambda session: self._find(session, self._target(id)))
+
+    async def get_all(self) -> list[Model]:
+        """Every entity of the ledger, ordered by id."""
+        table = self.entity.table
+        statement = select(table).where(table.c.ledger_id == self.ledger).order_by(table.c.id)
+        return await self._read(lambda session: self._load_all(session, statement))
+
+    async def create(self, data: Mapping[str, Any], **options: Unpack[WriteOptions]) -> Model:
+        """Record a new entity."""
+        details = self.entity.aggregate.parse(data, creating=True)
+        key = getattr(details, self.entity.aggregate.key_field)
+        created = await self._write(key if isinstance(key, str) else None, Create(details=details), options)
+        assert created is not None
+        return created
+
+    async def update(self, id: int, data: Mapping[str, Any], **options: Unpack[WriteOptions]) -> Model | None:
+        """Change fields; None where there is no such entity. An empty update changes nothing."""
+        return await self._write(id, Update(changes=self.entity.aggregate.parse(data, creating=False)), options)
+
+    async def delete(self, id: int, **options: Unpack[WriteOptions]) -> bool:
+        """Take the entity out of its table and keep its events; False where there is no such entity."""
+        found = await self._write(id, Delete(), options, lambda _: True)
+        return bool(found)
+
+    async def flush(self) -> None:
+        """Append what was decided with `commit=False`, without committing."""
+        with translated():
+            await self.session.run_sync(lambda session: UnitOfWork.of(session).flush())
+
+    def _target(self, target: int | str | None) -> int | str | None:
+        if isinstance(target, str):
+            return check_text(target, self.entity.aggregate.key_field, KEY_LENGTH)
+        return None if target is None else check_int(target, "id", -(2**63))
+
+    async def _read(self, read: Callable[[Session], _T]) -> _T:
+        with translated():
+            return await self.session.run_sync(read)
+
+    def _find(self, session: Session, target: int | str | None) -> Model | None:
+        assert target is not None
+        pending = UnitOfWork.of(session).find(self._store, self.ledger, target)
+        if pending is not None:
+            return self._model(pending.row)
+        table = self.entity.table
+        column = table.c.id if isinstance(target, int) else self.entity.key_column
+        statement = select(table).where(table.c.ledger_id == self.ledger, column == target)
+        return self._model(session.execute(statement).mappings().one_or_none())
+
+    def _load_all(self, session: Session, statement: Any) -> list[Model]:
+        UnitOfWork.of(session).flush()  # as a session flushes before it queries
+        return [self._new_model(row) for row in session.execute(statement).mappings()]
+
+    async def _write(
+        self,
+        target: int | str | None,
+        command: Command,
+        options: WriteOptions,
+        answer: Callable[[Mapping[str, Any] | None], Any] | None = None,
+    ) -> Any:
+        request = self._request(self._target(target), command, dict(options))
+        with translated():
+            return await self.session.run_sync(self._run, request, answer or self._model)
+
+    def _request(self, target: int | str | None, command: Command, options: dict[str, Any]) -> Request:
+        expected, command_id = options.pop("expected_version", None), options.pop("command_id", None)
+        if unknown := options.keys() - ContextFields.__annotations__.keys():
+            raise InvalidInput(field=min(unknown), problem="is not an option of a write", remedy="Leave it out.")
+        return Request(
+            ledger=self.ledger,
+            target=target,
+            command=command,
+            context=make_context(self._context, **options),
+            expected_version=None if expected is None else check_int(expected, "expected_version", 0),
+            command_id=None if command_id is None else check_text(command_id, "command_id", KEY_LENGTH, min_length=1),
+        )
+
+    def _run(self, session: Session, request: Request, answer: Callable[[Mapping[str, Any] | None], Any]) -> Any:
+        if not self._commit:
+            decided = UnitOfWork.of(session).submit(self._store, request)
+            if decided is None:
+                return None
+            result = answer(decided.row)
+            if decided.pending is not None and isinstance(result, self.model) and decided.pending.work.base is None:
+                decided.pending.entities.append(result)
+            return result
+        outcome = self._run_and_commit(session, request)
+        return None if outcome is None else answer(outcome.row)
+
+    def _run_and_commit(self, session: Session, request: Request) -> Outcome | None:
+        idle = _is_idle(session)
+        # Outside a transaction the append is one statement that commits itself.
+        autocommit = idle and isinstance(session.get_bind(), Engine) and session.get_bind().dialect.name != "sqlite"
+        connection = session.connection(execution_options={"isolation_level": "AUTOCOMMIT"} if autocommit else None)
+        check_connection(connection)
+        try:
+            UnitOfWork.of(session).flush()
+            outcome = self._store.execute(connection, request, autocommit=autocommit)
+        except LedgerError:
+            if idle:
+                session.commit()  # nothing was written; a rollback would expire what the caller has loaded
+            raise
+        except BaseException:
+            if idle:
+                session.rollback()
+            raise
+        session.commit()
+        return outcome
+
+    def _model(self, row: Mapping[str, Any] | None) -> Model | None:
+        return None if row is None else self._new_model(row)
+
+    def _new_model(self, row: Mapping[str, Any]) -> Model:
+        model = self.model(**row)
+        if row.get("id") is not None:
+            make_transient_to_detached(model)
+        return model
+
+
+def _is_idle(session: Session) -> bool:
+    """Whether nothing of the caller's would be committed along."""
+    return not (session.in_transaction() or session.new or session.dirty or session.deleted)

@@ -1,0 +1,126 @@
+"""Engines of ours, and what we need of engines that are not ours."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import sqlalchemy
+from sqlalchemy import Connection, Engine, event, make_url
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from ..domain import EngineNotConfigured, InvalidInput
+
+BUSY_TIMEOUT = 30.0
+"""Seconds that a writer waits for another one on SQLite."""
+
+_ASYNC = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+psycopg", "postgres": "postgresql+psycopg"}
+_SYNC = {"sqlite": "sqlite", "postgresql": "postgresql+psycopg", "postgres": "postgresql+psycopg"}
+_CHECKED = "execution_ledger.checked"
+
+
+def create_engine(url: str, **options: Any) -> AsyncEngine:
+    """An async engine for `sqlite:///file.db` or `postgresql://user@host/name`; options go to SQLAlchemy."""
+    engine = create_async_engine(_with_driver(url, _ASYNC), **_options(url, options))
+    _configure(engine.sync_engine)
+    return engine
+
+
+def create_sync_engine(url: str, **options: Any) -> Engine:
+    """The same for threads, migrations and the command line."""
+    engine = sqlalchemy.create_engine(_with_driver(url, _SYNC), **_options(url, options))
+    _configure(engine)
+    return engine
+
+
+def _with_driver(url: str, drivers: dict[str, str]) -> sqlalchemy.URL:
+    try:
+        parsed = make_url(url)
+    except sqlalchemy.exc.ArgumentError as error:
+        raise InvalidInput(
+            field="database_url", problem="is not a database URL", remedy="Use sqlite:///file.db or postgresql://…"
+        ) from error
+    driver = drivers.get(parsed.get_backend_name())
+    if driver is None:
+        raise InvalidInput(
+            field="database_url",
+            problem=f"{parsed.get_backend_name()} is not supported",
+            remedy="Use sqlite:///file.db or postgresql://user:password@host/name.",
+        )
+    return parsed.set(drivername=driver)
+
+
+def _options(url: str, options: dict[str, Any]) -> dict[str, Any]:
+    if make_url(url).get_backend_name() == "sqlite":
+        return {"connect_args": {"timeout": BUSY_TIMEOUT}} | options
+    return options
+
+
+def _configure(engine: Engine) -> None:
+    if engine.dialect.name == "sqlite":
+        event.listen(engine, "connect", _set_pragmas)
+
+
+def configure_sqlite(engine: AsyncEngine | Engine) -> None:
+    """Make an engine of yours fit for the ledger: WAL, synchronous FULL, foreign keys on, a writer waits for another.
+
+    Call it once, right after the engine was created. Other databases need nothing.
+    """
+    _configure(engine.sync_engine if isinstance(engine, AsyncEngine) else engine)
+
+
+def _set_pragmas(connection: Any, _: Any) -> None:
+    cursor = connection.cursor()
+    for pragma in (
+        f"busy_timeout = {int(BUSY_TIMEOUT * 1000)}",
+        "journal_mode = WAL",
+        "synchronous = FULL",
+        "foreign_keys = ON",
+    ):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def check_connection(connection: Connection) -> None:
+    """Refuse a SQLite connection that would not keep what it acknowledged; asked once per connection."""
+    if connection.dialect.name != "sqlite" or connection.info.get(_CHECKED):
+        return
+    asked = {name: connection.exec_driver_sql(f"PRAGMA {name}").scalar() for name in ("journal_mode", "synchronous")}
+    asked |= {name: connection.exec_driver_sql(f"PRAGMA {name}").scalar() for name in ("foreign_keys", "busy_timeout")}
+    fit = {
+        "journal_mode = WAL": asked["journal_mode"] in ("wal", "memory"),
+        "synchronous = FULL": int(asked["synchronous"] or 0) >= 2,
+        "foreign_keys = ON": bool(asked["foreign_keys"]),
+        "a busy_timeout": int(asked["busy_timeout"] or 0) > 0,
+    }
+    if missing := [name for name, is_fit in fit.items() if not is_fit]:
+        raise EngineNotConfigured(missing=", ".join(missing))
+    connection.info[_CHECKED] = True
+
+
+@contextmanager
+def write_transaction(connection: Connection, *, savepoint: bool) -> Iterator[None]:
+    """Run a write. On SQLite the write lock is taken before anything is read; what fails leaves nothing behind.
+
+    With `savepoint`, a failed statement on PostgreSQL does not abort the caller's transaction.
+    """
+    if connection.dialect.name == "sqlite" and not _in_transaction(connection):
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            if _in_transaction(connection):
+                connection.exec_driver_sql("ROLLBACK")
+            raise
+    elif savepoint or connection.dialect.name == "sqlite":
+        with connection.begin_nested():
+            yield
+    else:
+        yield
+
+
+def _in_transaction(connection: Connection) -> bool:
+    # SQLite's own word: SQLAlchemy says "in transaction" from the first read on, where the database has none yet.
+    driver: Any = connection.connection.driver_connection
+    return bool(driver.in_transaction)

@@ -1,0 +1,86 @@
+"""The one place where database errors become domain errors; the driver's error stays attached as the cause."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from ..domain import LedgerBusy, LedgerError, SchemaNotReady, StoreError, StoreUnavailable
+
+_BUSY = {
+    "40001": "another transaction changed the same rows first",
+    "40P01": "two transactions waited for each other",
+    "55P03": "a lock could not be had in time",
+}
+_UNAVAILABLE = ("08", "53", "57P", "58")
+_UNDEFINED = ("42P01", "42703", "3F000")
+
+
+class UniqueViolation(Exception):
+    """Somebody else wrote the same key first: read and decide again."""
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Raise domain errors in place of database errors."""
+    try:
+        yield
+    except LedgerError:
+        raise
+    except (SQLAlchemyError, OSError) as error:
+        raise translate(error) from error
+
+
+def translate(error: Exception) -> LedgerError:
+    """The domain error for a database error."""
+    if isinstance(error, PoolTimeout):
+        return LedgerBusy(problem="every connection of the pool is in use", remedy="Try again, or allow a larger pool.")
+    original = getattr(error, "orig", None) or error
+    problem = " ".join(str(original).split()) or type(original).__name__
+    state = sqlstate(error)
+    if state is not None:
+        if state in _BUSY:
+            return LedgerBusy(problem=_BUSY[state], remedy="Roll back and try the whole transaction again.")
+        if state.startswith(_UNAVAILABLE):
+            return StoreUnavailable(problem=problem)
+        if state in _UNDEFINED:
+            return SchemaNotReady(problem=f"The tables are missing or old ({problem})")
+        return StoreError(problem=problem)
+    return _translate_sqlite(getattr(original, "sqlite_errorname", ""), problem, error)
+
+
+def _translate_sqlite(name: str, problem: str, error: Exception) -> LedgerError:
+    if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
+        return LedgerBusy(
+            problem="another connection writes to the database, or wrote after this transaction first read",
+            remedy="Roll back and try the whole transaction again; write before you read, or read in another session.",
+        )
+    if "no such table" in problem or "no such column" in problem:
+        return SchemaNotReady(problem=f"The tables are missing or old ({problem})")
+    if name.startswith(("SQLITE_CANTOPEN", "SQLITE_IOERR")):
+        return StoreUnavailable(problem=problem)
+    if isinstance(error, OSError) or (isinstance(error, DBAPIError) and error.connection_invalidated):
+        return StoreUnavailable(problem=problem)
+    if not name and type(getattr(error, "orig", None)).__name__ in {"OperationalError", "ConnectionDoesNotExistError"}:
+        return StoreUnavailable(problem=problem)  # a driver that could not connect gives no SQLSTATE
+    return StoreError(problem=problem)
+
+
+def is_unique_violation(error: DBAPIError) -> bool:
+    """Whether a key existed: by SQLSTATE, since constraint names differ on a cluster."""
+    if sqlstate(error) == "23505":
+        return True
+    name = getattr(error.orig, "sqlite_errorname", "")
+    return name in {"SQLITE_CONSTRAINT_UNIQUE", "SQLITE_CONSTRAINT_PRIMARYKEY"}
+
+
+def sqlstate(error: Exception) -> str | None:
+    """The five characters that PostgreSQL gives an error, from whichever driver."""
+    original = getattr(error, "orig", None) or error
+    for name in ("sqlstate", "pgcode"):
+        if isinstance(state := getattr(original, name, None), str):
+            return state
+    return None

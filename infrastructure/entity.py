@@ -1,0 +1,49 @@
+"""What the store must know of one kind of entity."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from sqlalchemy import Table
+
+from ..domain import EXECUTION_CATALOG, Catalog, Execution, LedgerAggregate
+from .tables import ExecutionHistory
+from .types import JsonText, to_json
+
+
+@dataclass(frozen=True)
+class Entity:
+    """An aggregate, the catalog its events are read with, and the mapped table its rows are projected to.
+
+    The table has the columns `ledger_id`, `id`, `execution_id`, `version`, `updated_at` beside those that payloads set.
+    A ledger holds entities of one kind.
+    """
+
+    aggregate: type[LedgerAggregate]
+    catalog: Catalog
+    model: type[Any]
+
+    @cached_property
+    def table(self) -> Table:
+        """The projected table."""
+        return self.model.__table__
+
+    @cached_property
+    def key_column(self) -> Any:
+        """The column that holds the caller's key."""
+        return self.table.c[self.aggregate.key_field]
+
+    @cached_property
+    def json_columns(self) -> frozenset[str]:
+        """Columns whose values are written as JSON text."""
+        return frozenset(column.name for column in self.table.columns if isinstance(column.type, JsonText))
+
+    def to_database(self, row: dict[str, Any]) -> dict[str, Any]:
+        """A projected row with its JSON values as text, for statements that bypass the column types."""
+        json = self.json_columns
+        return {name: to_json(value) if name in json and value is not None else value for name, value in row.items()}
+
+
+EXECUTIONS = Entity(Execution, EXECUTION_CATALOG, ExecutionHistory)

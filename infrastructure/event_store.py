@@ -1,0 +1,261 @@
+"""The event store: read the narrow state, decide, append. The one writer of a ledger's tables."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from hashlib import sha256
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy.exc import DBAPIError
+
+from ..domain import Command, CommandIdReused, Context, Create, LedgerBusy, Limits, VersionConflict, stream_id
+from . import append_postgresql, append_sqlite
+from .batch import Appended, Batch, Receipt, Work, make_batch
+from .codec import encode_event
+from .connections import check_connection, write_transaction
+from .database_errors import UniqueViolation, is_unique_violation
+from .entity import EXECUTIONS, Entity
+from .streams import Found, StoredReceipt, read_stream
+from .tables import command_receipts, ledgers
+
+_ATTEMPTS = 1_000
+"""Decisions on one command before the store gives up: each failed one means that another writer moved on."""
+
+
+def utc_now() -> datetime:
+    """The writer's clock."""
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One command for one entity of a ledger."""
+
+    ledger: str
+    target: int | str | None
+    """The entity's id or its key; None for a `Create` that leaves the key to the ledger."""
+    command: Command
+    context: Context = field(default_factory=Context)
+    expected_version: int | None = None
+    """Refuse unless the entity is at this version; 0 for one that must not exist."""
+    command_id: str | None = None
+    """The same id with the same command is answered with the first outcome, and appends nothing."""
+
+    def fingerprint(self) -> bytes:
+        """What makes two commands the same: target, command, actor and reason."""
+        parts = [self.target, self.command, self.context.actor, self.context.reason, self.expected_version]
+        return sha256(msgspec.json.encode(parts)).digest()
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a command."""
+
+    execution_id: UUID
+    id: int
+    version: int
+    first_position: int | None
+    """Position of its first event; None where it gave none."""
+    event_count: int
+    row: Mapping[str, Any] | None
+    """The projected row; None once the entity is deleted."""
+    replayed: bool = False
+    """Whether an earlier command with the same id had this outcome already."""
+
+
+class EventStore:
+    """Appends to ledgers of one kind of entity. Stateless but for its settings: one serves every thread."""
+
+    def __init__(
+        self,
+        entity: Entity = EXECUTIONS,
+        *,
+        limits: Limits = Limits(),  # noqa: B008 (frozen)
+        clock: Callable[[], datetime] = utc_now,
+    ) -> None:
+        self.entity = entity
+        self.limits = limits
+        self.clock = clock
+
+    def execute(self, connection: Connection, request: Request, *, autocommit: bool = False) -> Outcome | None:
+        """Decide and append one command; None where its target does not exist.
+
+        Costs one read and one statement on PostgreSQL. The caller commits, unless the connection is in autocommit mode.
+        """
+        check_connection(connection)
+        # A violated key aborts a PostgreSQL transaction that is not ours to lose; only these commands insert keys.
+        savepoint = not autocommit and (isinstance(request.command, Create) or request.command_id is not None)
+        for attempt in range(_ATTEMPTS):
+            try:
+                with write_transaction(connection, savepoint=savepoint):
+                    outcome = self._try(connection, request)
+            except UniqueViolation:
+                outcome = _AGAIN
+            if outcome is not _AGAIN:
+                return outcome
+            time.sleep(random.uniform(0, min(attempt, 10)) / 1000)
+        raise LedgerBusy(problem="too many writers change the same execution", remedy="Try again later.")
+
+    def _try(self, connection: Connection, request: Request) -> Any:
+        found = self.read(connection, request)
+        if found.receipt is not None:
+            return self.replay(connection, request, found.receipt)
+        work = self.decide(request, found)
+        if work is None:
+            return None
+        if not work.events:
+            return self._settle(connection, request, work)
+        batch = make_batch(request.ledger, [work])
+        appended = self.append(connection, batch, returning=True)
+        if appended is None:
+            if not found.ledger_exists:
+                self.ensure_ledger(connection, request.ledger)
+            return _AGAIN
+        return Outcome(
+            execution_id=work.aggregate.id,
+            id=work.id or appended.id + 1,
+            version=work.aggregate.version,
+            first_position=appended.position + 1,
+            event_count=len(work.events),
+            row=appended.row,
+        )
+
+    def _settle(self, connection: Connection, request: Request, work: Work) -> Any:
+        """The outcome of a command that changed nothing."""
+        if work.receipts:
+            self.write_receipts(connection, request.ledger, work.receipts)
+        assert work.id is not None
+        row = self.read_row(connection, request.ledger, work.id)
+        return Outcome(work.aggregate.id, work.id, work.aggregate.version, None, 0, row)
+
+    def read(self, connection: Connection, request: Request) -> Found:
+        """All that is needed to decide on a command."""
+        target: int | UUID | None
+        target = stream_id(request.ledger, request.target) if isinstance(request.target, str) else request.target
+        return read_stream(
+            connection, request.ledger, target, steps=request.command.step_ids(), command_id=request.command_id
+        )
+
+    def decide(self, request: Request, found: Found, earlier: Work | None = None) -> Work | None:
+        """Decide on what was found, or on what `earlier` commands of the same transaction left.
+
+        Returns the work with the new events; `earlier` stays as it was, also where the command is refused.
+        """
+        kind = self.entity.aggregate
+        current = None
+        if earlier is not None:
+            current = kind.restore(earlier.aggregate.state(earlier.id), found.steps | earlier.aggregate.steps)
+        elif found.state is not None:
+            current = kind.restore(found.state, found.steps)
+        creating = isinstance(request.command, Create)
+        if not creating and (current is None or current.deleted):
+            return None
+        self._check_version(request, current)
+        aggregate = kind.decide(current, request.command, request.context, self.clock(), request.ledger)
+        events = list(aggregate.collect_events())
+        rows = [encode_event(event, request.ledger, request.command_id, self.limits) for event in events]
+        work = Work(
+            base=earlier.base if earlier else found.state,
+            aggregate=aggregate,
+            events=[*earlier.events, *events] if earlier else events,
+            rows=[*earlier.rows, *rows] if earlier else rows,
+            receipts=list(earlier.receipts) if earlier else [],
+        )
+        if request.command_id is not None:
+            work.receipts.append(self._receipt(request, work, len(events)))
+        return work
+
+    def _check_version(self, request: Request, current: Any) -> None:
+        expected, actual = request.expected_version, current.version if current else 0
+        if expected is not None and expected != actual:
+            key = current.key if current else str(request.target)
+            raise VersionConflict(key=key, expected=expected, actual=actual)
+
+    def _receipt(self, request: Request, work: Work, count: int) -> Receipt:
+        assert request.command_id is not None
+        return Receipt(
+            command_id=request.command_id,
+            fingerprint=request.fingerprint(),
+            first_event=len(work.events) - count if count else None,
+            event_count=count,
+            outcome={"execution_id": str(work.aggregate.id), "version": work.aggregate.version},
+            recorded_at=work.aggregate.modified_on if count else self.clock(),
+        )
+
+    def replay(self, connection: Connection, request: Request, receipt: StoredReceipt) -> Outcome:
+        """The outcome of an earlier command with the same id; another command with that id is refused."""
+        check_same_command(request, receipt.fingerprint)
+        execution_id = UUID(receipt.outcome["execution_id"])
+        state = read_stream(connection, request.ledger, execution_id).state
+        assert state is not None and state.id is not None, "streams are never dropped"
+        return Outcome(
+            execution_id=execution_id,
+            id=state.id,
+            version=receipt.outcome["version"],
+            first_position=receipt.first_position,
+            event_count=receipt.event_count,
+            row=self.read_row(connection, request.ledger, state.id),
+            replayed=True,
+        )
+
+    def append(self, connection: Connection, batch: Batch, *, returning: bool = False) -> Appended | None:
+        """Write a batch. None, and nothing written, where a stream moved on meanwhile or the ledger is missing."""
+        executor = append_sqlite if connection.dialect.name == "sqlite" else append_postgresql
+        with unique_violations():
+            return executor.append(connection, self.entity, batch, returning=returning)
+
+    def write_receipts(self, connection: Connection, ledger: str, receipts: list[Receipt]) -> None:
+        """Keep the outcomes of commands that gave no event."""
+        rows = [receipt._asdict() | {"ledger_id": ledger, "first_position": None} for receipt in receipts]
+        for row in rows:
+            del row["first_event"]
+        with unique_violations():
+            connection.execute(insert(command_receipts), rows)
+
+    def ensure_ledger(self, connection: Connection, ledger: str) -> None:
+        """Make the head row of a ledger that is written to for the first time."""
+        values = {"ledger_id": ledger, "created_at": self.clock()}
+        with unique_violations():
+            connection.execute(insert(ledgers).values(values))
+
+    def read_row(self, connection: Connection, ledger: str, id: int) -> Mapping[str, Any] | None:
+        """The projected row of an entity."""
+        table = self.entity.table
+        statement = select(table).where(table.c.ledger_id == ledger, table.c.id == id)
+        return connection.execute(statement).mappings().one_or_none()
+
+    def forget_receipts(self, connection: Connection, ledger: str, before: datetime) -> int:
+        """Delete receipts recorded before a time, and answer how many: their commands could then run again."""
+        column = command_receipts.c
+        statement = delete(command_receipts).where(column.ledger_id == ledger, column.recorded_at < before)
+        with write_transaction(connection, savepoint=False):
+            return connection.execute(statement).rowcount
+
+
+_AGAIN: Any = object()
+
+
+def check_same_command(request: Request, fingerprint: bytes) -> None:
+    """Refuse a command id that was used for something else."""
+    if request.fingerprint() != fingerprint:
+        raise CommandIdReused(command_id=request.command_id)
+
+
+@contextmanager
+def unique_violations() -> Iterator[None]:
+    """Tell a key that somebody else wrote first apart from other errors."""
+    try:
+        yield
+    except DBAPIError as error:
+        if is_unique_violation(error):
+            raise UniqueViolation from error
+        raise
+

@@ -1,0 +1,64 @@
+"""Extra guards, none of which correctness needs: the database refuses to change events, and the ORM to write history.
+
+A cluster (Citus) takes no triggers; there the events are guarded by GRANT and REVOKE, as docs/operating.md says.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NoReturn
+
+from sqlalchemy import DDL, event
+
+from ..domain import ReadOnly
+from .tables import ExecutionHistory, execution_events
+
+POSTGRESQL_GUARD = (
+    """
+CREATE FUNCTION execution_events_refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION 'execution_events is append-only: % refused', TG_OP USING ERRCODE = 'restrict_violation';
+END $$
+""",
+    """
+CREATE TRIGGER execution_events_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON execution_events
+FOR EACH STATEMENT EXECUTE FUNCTION execution_events_refuse_change()
+""",
+)
+
+SQLITE_GUARD = (
+    """
+CREATE TRIGGER execution_events_no_update BEFORE UPDATE ON execution_events
+BEGIN SELECT RAISE(ABORT, 'execution_events is append-only: UPDATE refused'); END
+""",
+    """
+CREATE TRIGGER execution_events_no_delete BEFORE DELETE ON execution_events
+BEGIN SELECT RAISE(ABORT, 'execution_events is append-only: DELETE refused'); END
+""",
+    # INSERT OR REPLACE deletes without firing a DELETE trigger.
+    """
+CREATE TRIGGER execution_events_no_replace BEFORE INSERT ON execution_events
+WHEN EXISTS (
+    SELECT 1 FROM execution_events e WHERE e.ledger_id = NEW.ledger_id
+    AND (e.position = NEW.position OR (e.execution_id = NEW.execution_id AND e.version = NEW.version))
+)
+BEGIN SELECT RAISE(ABORT, 'execution_events is append-only: REPLACE refused'); END
+""",
+)
+
+
+def _literal(statement: str) -> DDL:
+    return DDL(statement.replace("%", "%%"))
+
+
+for _statement in POSTGRESQL_GUARD:
+    event.listen(execution_events, "after_create", _literal(_statement).execute_if(dialect="postgresql"))
+for _statement in SQLITE_GUARD:
+    event.listen(execution_events, "after_create", _literal(_statement).execute_if(dialect="sqlite"))
+
+
+def _refuse(*_: Any) -> NoReturn:
+    raise ReadOnly(what="execution_history", remedy="It is projected from events; change it through ExecutionRepository.")
+
+
+for _name in ("before_insert", "before_update", "before_delete"):
+    event.listen(ExecutionHistory, _name, _refuse)

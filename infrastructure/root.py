@@ -1,0 +1,52 @@
+"""The Merkle root of a ledger, computed from its leaves, off the write path."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from sqlalchemy import Connection, select
+
+from ..domain import InvalidInput, Tree
+from ..domain.values import check_int
+from .tables import execution_events, ledgers
+
+_PAGE = 10_000
+
+
+class Root(NamedTuple):
+    """What a ledger of `size` events hashes to (RFC 9162)."""
+
+    ledger: str
+    size: int
+    root: bytes
+
+
+def read_size(connection: Connection, ledger: str) -> int:
+    """How many events the ledger has; 0 where there is none yet."""
+    return connection.execute(select(ledgers.c.size).where(ledgers.c.ledger_id == ledger)).scalar() or 0
+
+
+def compute_root(connection: Connection, ledger: str, size: int | None = None) -> Root:
+    """The root at `size` (the present size, if left out). Reads by position, page by page, in constant memory."""
+    present = read_size(connection, ledger)
+    size = present if size is None else check_int(size, "size", 0)
+    if size > present:
+        raise InvalidInput(
+            field="size", problem=f"{size} is more than the ledger's {present} events", remedy="Ask for a size it has had."
+        )
+    tree = Tree()
+    event = execution_events.c
+    while tree.size < size:
+        page = (
+            select(event.leaf_hash)
+            .where(event.ledger_id == ledger, event.position > tree.size, event.position <= size)
+            .order_by(event.position)
+            .limit(_PAGE)
+        )
+        leaves = connection.execute(page).scalars().all()
+        if not leaves:
+            raise InvalidInput(
+                field="ledger", problem=f"event {tree.size + 1} of {size} is missing", remedy="Restore it from a backup."
+            )
+        tree.extend(leaves)
+    return Root(ledger, size, tree.root)

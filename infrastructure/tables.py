@@ -1,0 +1,216 @@
+"""The tables. Their names are part of the contract; every key contains `ledger_id`, so that a cluster can distribute them.
+
+No foreign keys: a check against the head row would lock it, and the append writes all of these in one statement anyway.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    Double,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+    Uuid,
+    text,
+)
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from ..domain.status import TERMINAL, ExecutionStatus
+from .types import JsonText, UTCDateTime
+
+STATUSES: tuple[str, ...] = tuple(status.value for status in ExecutionStatus)
+
+metadata = MetaData()
+
+# Names compare byte by byte on both databases, so that a prefix is a range of the index whatever the database's locale.
+Name = Text().with_variant(Text(collation="C"), "postgresql")
+
+
+class Base(DeclarativeBase):
+    """Base of the mapped tables."""
+
+    metadata = metadata
+
+
+def _key(name: str, kind: Any = BigInteger) -> Column[Any]:
+    return Column(name, kind, primary_key=True, autoincrement=False)
+
+
+ledgers = Table(
+    "ledgers",
+    metadata,
+    _key("ledger_id", Name),
+    Column("size", BigInteger, nullable=False, server_default=text("0")),
+    Column("last_id", BigInteger, nullable=False, server_default=text("0")),
+    Column("executions", BigInteger, nullable=False, server_default=text("0")),
+    *(Column(status, BigInteger, nullable=False, server_default=text("0")) for status in STATUSES),
+    Column("created_at", UTCDateTime, nullable=False),
+    # The one hot row of a ledger: room on its page keeps its updates on it (HOT).
+    postgresql_with={"fillfactor": 20},
+)
+"""The heads."""
+
+execution_streams = Table(
+    "execution_streams",
+    metadata,
+    _key("ledger_id", Name),
+    _key("execution_id", Uuid()),
+    Column("id", BigInteger, nullable=False),
+    Column("job_id", Name, nullable=False),
+    Column("version", BigInteger, nullable=False),
+    Column("status", Text),
+    Column("started_at", UTCDateTime),
+    Column("last_recorded_at", UTCDateTime, nullable=False),
+    Column("deleted", Boolean(create_constraint=False), nullable=False),
+    UniqueConstraint("ledger_id", "id", name="execution_streams_id_key"),
+    UniqueConstraint("ledger_id", "job_id", name="execution_streams_job_id_key"),
+    postgresql_with={"fillfactor": 80},
+)
+"""The command side: guard and lock of each execution's writes."""
+
+execution_steps = Table(
+    "execution_steps",
+    metadata,
+    _key("ledger_id", Name),
+    _key("execution_id", Uuid()),
+    _key("step_id", Name),
+    Column("parent_step_id", Text),
+    Column("name", Text, nullable=False),
+    Column("kind", Text),
+    Column("started_at", UTCDateTime, nullable=False),
+    Column("finished_at", UTCDateTime),
+    Column("outcome", Text),
+    postgresql_with={"fillfactor": 80},
+)
+"""Steps by key, so that their rules are point reads."""
+
+execution_events = Table(
+    "execution_events",
+    metadata,
+    _key("ledger_id", Name),
+    _key("position"),
+    Column("execution_id", Uuid(), nullable=False),
+    Column("version", BigInteger, nullable=False),
+    Column("type", Name, nullable=False),
+    Column("schema_version", Integer, nullable=False),
+    Column("data", Text),
+    Column("salt", LargeBinary),
+    Column("payload_digest", LargeBinary, nullable=False),
+    Column("leaf_hash", LargeBinary, nullable=False),
+    Column("recorded_at", UTCDateTime, nullable=False),
+    Column("occurred_at", UTCDateTime),
+    Column("actor", Name),
+    Column("reason", Text),
+    Column("correlation_id", Name),
+    Column("causation_id", Text),
+    Column("trace_id", Name),
+    Column("command_id", Text),
+    UniqueConstraint("ledger_id", "execution_id", "version", name="execution_events_version_key"),
+    Index("execution_events_type", "ledger_id", "type", "position"),
+    Index("execution_events_recorded_at", "ledger_id", "recorded_at", "position"),
+    *(
+        Index(
+            f"execution_events_{column}",
+            "ledger_id",
+            column,
+            "position",
+            postgresql_where=text(f"{column} IS NOT NULL"),
+            sqlite_where=text(f"{column} IS NOT NULL"),
+        )
+        for column in ("actor", "correlation_id", "trace_id")
+    ),
+)
+"""The ledger itself."""
+
+command_receipts = Table(
+    "command_receipts",
+    metadata,
+    _key("ledger_id", Name),
+    _key("command_id", Name),
+    Column("fingerprint", LargeBinary, nullable=False),
+    Column("first_position", BigInteger),
+    Column("event_count", Integer, nullable=False),
+    Column("outcome", JsonText, nullable=False),
+    Column("recorded_at", UTCDateTime, nullable=False),
+    Index("command_receipts_recorded_at", "ledger_id", "recorded_at"),
+)
+"""What became of each command that carried an id."""
+
+
+def _quoted(values: Any) -> str:
+    return ", ".join(f"'{value}'" for value in values)
+
+
+_TERMINAL = _quoted(status for status in STATUSES if status in TERMINAL)
+
+
+class ExecutionHistory(Base):
+    """The projected row of one execution: what readers see. The repository returns it detached and always fresh."""
+
+    __tablename__ = "execution_history"
+
+    ledger_id: Mapped[str] = mapped_column(Name, primary_key=True)
+    id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    job_id: Mapped[str] = mapped_column(Name)
+    execution_id: Mapped[UUID] = mapped_column(Uuid())
+    version: Mapped[int] = mapped_column(BigInteger)
+    status: Mapped[str] = mapped_column(Text)
+    inputs: Mapped[Any | None] = mapped_column(JsonText)
+    result: Mapped[Any | None] = mapped_column(JsonText)
+    error: Mapped[str | None] = mapped_column(Text)
+    message: Mapped[str | None] = mapped_column(Text)
+    run_name: Mapped[str | None] = mapped_column(Name)
+    trigger_type: Mapped[str | None] = mapped_column(Text)
+    execution_type: Mapped[str | None] = mapped_column(Text)
+    parent_job_id: Mapped[str | None] = mapped_column(Name)
+    attempt: Mapped[int] = mapped_column(BigInteger)
+    progress: Mapped[float | None] = mapped_column(Double)
+    created_at: Mapped[datetime] = mapped_column(UTCDateTime)
+    started_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
+    updated_at: Mapped[datetime] = mapped_column(UTCDateTime)
+    completed_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
+    stop_reason: Mapped[str | None] = mapped_column(Text)
+    stop_requested_by: Mapped[str | None] = mapped_column(Text)
+    partial_results: Mapped[Any | None] = mapped_column(JsonText)
+    late_outcome: Mapped[Any | None] = mapped_column(JsonText)
+    group_email: Mapped[str | None] = mapped_column(Name)
+    attributes: Mapped[dict[str, Any] | None] = mapped_column(JsonText)
+
+    __table_args__ = (
+        UniqueConstraint("ledger_id", "job_id", name="execution_history_job_id_key"),
+        CheckConstraint(f"status IN ({_quoted(STATUSES)})", name="execution_history_status"),
+        CheckConstraint(
+            f"(completed_at IS NOT NULL) = (status IN ({_TERMINAL}))", name="execution_history_completed_at"
+        ),
+        Index("execution_history_created_at", "ledger_id", "created_at", "id"),
+        Index("execution_history_status_created_at", "ledger_id", "status", "created_at", "id"),
+        Index("execution_history_run_name", "ledger_id", "run_name"),
+        Index(
+            "execution_history_parent_job_id",
+            "ledger_id",
+            "parent_job_id",
+            postgresql_where=text("parent_job_id IS NOT NULL"),
+            sqlite_where=text("parent_job_id IS NOT NULL"),
+        ),
+        Index("execution_history_attributes", text("(attributes::jsonb) jsonb_path_ops"), postgresql_using="gin").ddl_if(
+            dialect="postgresql"
+        ),
+        {"postgresql_with": {"fillfactor": 80}},
+    )
+
+    def __repr__(self) -> str:
+        return f"ExecutionHistory(id={self.id}, job_id={self.job_id!r}, status={self.status!r}, version={self.version})"
+
+

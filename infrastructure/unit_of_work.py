@@ -1,0 +1,229 @@
+"""A unit of work on a caller's session: commands are decided at once and appended together, before the commit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from itertools import groupby
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from sqlalchemy import event
+from sqlalchemy.orm import Session, SessionTransaction
+
+from ..domain import LedgerBusy, row_changes, stream_id
+from .batch import Batch, Work, make_batch
+from .connections import check_connection, write_transaction
+from .database_errors import UniqueViolation
+from .event_store import EventStore, Request, check_same_command
+from .streams import Found, lock_streams, read_steps, read_stream
+
+_INFO = "execution_ledger.unit_of_work"
+_FLUSHES = 5
+"""Tries of a flush: each failed one means that another writer created the same key in between."""
+
+
+@dataclass(slots=True)
+class Pending:
+    """One stream with commands that are decided and not yet appended."""
+
+    store: EventStore
+    ledger: str
+    work: Work
+    row: dict[str, Any] | None
+    """The projected row as these commands leave it; None where they delete it."""
+    requests: list[Request] = field(default_factory=list)
+    entities: list[Any] = field(default_factory=list)
+    """What was handed out for a stream that begins here, to learn its id at the flush."""
+
+
+class Decided(NamedTuple):
+    """The projected row as a decided command leaves it; the row of a new entity has no id before the flush."""
+
+    row: dict[str, Any] | None
+    pending: Pending | None
+    """Where the command waits; None where it ran in an earlier transaction."""
+
+
+class UnitOfWork:
+    """The undelivered commands of one session; every repository on the session shares it."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._pending: dict[tuple[str, UUID], Pending] = {}
+        self._ids: dict[tuple[str, int], UUID] = {}
+
+    @classmethod
+    def of(cls, session: Session) -> UnitOfWork:
+        """The session's unit of work, made at the first call."""
+        unit = session.info.get(_INFO)
+        if unit is None:
+            unit = session.info[_INFO] = cls(session)
+            event.listen(session, "before_commit", lambda _: unit.flush())
+            event.listen(session, "after_soft_rollback", lambda *_: unit.discard())
+            event.listen(session, "after_transaction_end", unit._after_transaction)
+            event.listen(session, "after_transaction_create", unit._before_savepoint)
+        return unit
+
+    def __bool__(self) -> bool:
+        return bool(self._pending)
+
+    def discard(self) -> None:
+        """Forget what was decided: the transaction it was meant for is gone."""
+        self._pending.clear()
+        self._ids.clear()
+
+    def _before_savepoint(self, _: Session, transaction: SessionTransaction) -> None:
+        # What came before a savepoint must survive its rollback, so it goes in first.
+        if transaction.nested:
+            self.flush()
+
+    def _after_transaction(self, _: Session, transaction: SessionTransaction) -> None:
+        if transaction.parent is None:
+            self.discard()
+
+    def find(self, store: EventStore, ledger: str, target: int | str) -> Pending | None:
+        """The pending commands on an entity, if there are any."""
+        execution_id = self._ids.get((ledger, target)) if isinstance(target, int) else stream_id(ledger, target)
+        pending = self._pending.get((ledger, execution_id)) if execution_id else None
+        return pending if pending and pending.store.entity is store.entity else None
+
+    def submit(self, store: EventStore, request: Request) -> Decided | None:
+        """Decide on a command now; None where its target does not exist."""
+        connection = self._session.connection()
+        check_connection(connection)
+        earlier = self._earlier(request)
+        if earlier is not None:
+            return Decided(earlier.row, earlier)
+        found = store.read(connection, request)
+        if found.receipt is not None:
+            outcome = store.replay(connection, request, found.receipt)
+            return Decided(dict(outcome.row) if outcome.row else None, None)
+        pending = self._pending_of(store, request, found)
+        work = store.decide(request, found, pending.work if pending else None)
+        if work is None:
+            return None
+        if pending is None:
+            row = self._read_row(store, request, work)
+            pending = Pending(store, request.ledger, work, row)
+            self._pending[request.ledger, work.aggregate.id] = pending
+            if work.id is not None:
+                self._ids[request.ledger, work.id] = work.aggregate.id
+            new = work.events
+        else:
+            new = work.events[len(pending.work.events) :]
+            pending.work = work
+        pending.requests.append(request)
+        for each in new:
+            pending.row = None if each.removes else (pending.row or {}) | row_changes(each)
+        return Decided(pending.row, pending)
+
+    def _earlier(self, request: Request) -> Pending | None:
+        if request.command_id is None:
+            return None
+        for pending in self._pending.values():
+            if pending.ledger != request.ledger:
+                continue
+            for receipt in pending.work.receipts:
+                if receipt.command_id == request.command_id:
+                    check_same_command(request, receipt.fingerprint)
+                    return pending
+        return None
+
+    def _pending_of(self, store: EventStore, request: Request, found: Found) -> Pending | None:
+        if found.state is not None:
+            pending = self._pending.get((request.ledger, found.state.execution_id))
+        elif request.target is not None:
+            pending = self.find(store, request.ledger, request.target)
+        else:
+            pending = None
+        if pending is not None and not _is_current(pending.work, found.state):
+            self._decide_again(pending, found)
+        return pending
+
+    def _read_row(self, store: EventStore, request: Request, work: Work) -> dict[str, Any] | None:
+        if work.id is None:
+            return {"ledger_id": request.ledger, "id": None}
+        row = store.read_row(self._session.connection(), request.ledger, work.id)
+        return dict(row) if row is not None else None
+
+    def _decide_again(self, pending: Pending, found: Found) -> None:
+        """Another writer moved the stream on: the same commands, decided on what it left."""
+        connection = self._session.connection()
+        names = frozenset[str]().union(*(request.command.step_ids() for request in pending.requests))
+        steps = read_steps(connection, pending.ledger, pending.work.aggregate.id, names) if names else {}
+        fresh = found._replace(steps=steps)
+        work: Work | None = None
+        for request in pending.requests:
+            work = pending.store.decide(request, fresh, work) or work
+        if work is None:  # deleted meanwhile: nothing is left to do
+            work = Work(fresh.state, pending.work.aggregate)
+        pending.work = work
+        row = None
+        if work.id is not None and (read := pending.store.read_row(connection, pending.ledger, work.id)) is not None:
+            row = dict(read)
+        for each in work.events:
+            row = None if each.removes else (row or {}) | row_changes(each)
+        pending.row = row
+
+    def flush(self) -> None:
+        """Append what is pending, ledger by ledger: streams ordered by id, the head last."""
+        if not self._pending:
+            return
+        everything = sorted(self._pending.values(), key=lambda pending: pending.ledger)
+        try:
+            for ledger, group in groupby(everything, key=lambda pending: pending.ledger):
+                self._flush_ledger(ledger, list(group))
+        finally:
+            self.discard()
+
+    def _flush_ledger(self, ledger: str, group: list[Pending]) -> None:
+        connection = self._session.connection()
+        keys = any(pending.work.base is None or pending.work.receipts for pending in group)
+        for _ in range(_FLUSHES):
+            try:
+                with write_transaction(connection, savepoint=keys):
+                    self._append(connection, ledger, group)
+                return
+            except UniqueViolation:
+                continue
+        raise LedgerBusy(problem="other writers create the same keys", remedy="Roll back and try again.")
+
+    def _append(self, connection: Any, ledger: str, group: list[Pending]) -> None:
+        store = group[0].store
+        self._lock(connection, ledger, group)
+        batch = make_batch(ledger, [pending.work for pending in group])
+        if batch.events:
+            appended = store.append(connection, batch)
+            if appended is None:
+                store.ensure_ledger(connection, ledger)
+                appended = store.append(connection, batch)
+            assert appended is not None, "the streams are locked and the ledger exists"
+            self._give_ids(batch, group, appended.id)
+        elif batch.receipts:
+            store.write_receipts(connection, ledger, batch.receipts)
+
+    def _lock(self, connection: Any, ledger: str, group: list[Pending]) -> None:
+        """Take the locks, and decide again wherever the state is not the one that was decided on."""
+        states = lock_streams(connection, ledger, [pending.work.aggregate.id for pending in group])
+        for pending in group:
+            receipts = [r.command_id for r in pending.work.receipts]
+            state = states.get(pending.work.aggregate.id)
+            if not _is_current(pending.work, state):
+                self._decide_again(pending, Found(True, state, {}, None))
+            for command_id in receipts:
+                found = read_stream(connection, ledger, None, command_id=command_id)
+                if found.receipt is not None:
+                    raise LedgerBusy(
+                        problem=f"command {command_id!r} ran in another transaction meanwhile",
+                        remedy="Roll back; the same command id then answers with its first outcome.",
+                    )
+
+    def _give_ids(self, batch: Batch, group: list[Pending], last_id: int) -> None:
+        born = {state.execution_id: last_id + at for at, state in enumerate(batch.born, 1)}
+        for pending in group:
+            for entity in pending.entities:
+                entity.id = born.get(pending.work.aggregate.id, entity.id)
+
+
+def _is_current(work: Work, state: Any) -> bool:
+    return (work.base.version if work.base else 0) == (state.version if state else 0)

@@ -1,0 +1,17 @@
+"""Read models and the questions they answer."""
+
+from .event_query import EventFilters
+from .ledger_queries import LedgerQueries, LedgerSummary
+from .recorded_event import RecordedEvent
+from .timeline import StatusSpan, StepSpan, Timeline, make_timeline
+
+__all__ = [
+    "EventFilters",
+    "LedgerQueries",
+    "LedgerSummary",
+    "RecordedEvent",
+    "StatusSpan",
+    "StepSpan",
+    "Timeline",
+    "make_timeline",
+]

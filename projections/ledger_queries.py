@@ -1,0 +1,104 @@
+"""The one query side of a ledger: library, HTTP and command line ask here, and none of them speaks SQL."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import TypeVar, Unpack
+
+import msgspec
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import Session
+
+from ..domain import check_ledger, stream_id
+from ..domain.limits import KEY_LENGTH
+from ..domain.values import check_int, check_text
+from ..infrastructure.database_errors import translated
+from ..infrastructure.history_query import MAX_LIMIT
+from ..infrastructure.root import Root, compute_root
+from ..infrastructure.tables import STATUSES, execution_events, execution_streams, ledgers
+from .event_query import EventFilters, event_page
+from .recorded_event import RecordedEvent, select_events, to_recorded_event
+from .timeline import Timeline, make_timeline
+
+_T = TypeVar("_T")
+
+
+class LedgerSummary(msgspec.Struct, frozen=True, kw_only=True):
+    """A ledger in numbers, read off its head."""
+
+    ledger: str
+    size: int
+    """Events."""
+    executions: int
+    """Executions that are not deleted."""
+    statuses: dict[str, int]
+    """How many of them are in each status."""
+    created_at: datetime | None
+    """When it was first written to; None for a ledger without events."""
+
+
+class LedgerQueries:
+    """Questions to one ledger, on a session of the caller's. Nothing here writes."""
+
+    def __init__(self, session: AsyncSession, *, ledger: str = "default") -> None:
+        self.session = session
+        self.ledger = check_ledger(ledger)
+
+    async def summary(self) -> LedgerSummary:
+        """Size and counters: one row, whatever the size of the ledger."""
+        return await self._read(self._summary)
+
+    async def root(self, size: int | None = None) -> Root:
+        """The RFC 9162 root at `size` events (now, if left out); reads every leaf up to there."""
+        return await self._read(lambda session: compute_root(session.connection(), self.ledger, size))
+
+    async def events(
+        self, limit: int = 100, *, newest_first: bool = True, **filters: Unpack[EventFilters]
+    ) -> list[RecordedEvent]:
+        """A page of the ledger's events; page on with `before=` (or `after=`) the last position seen."""
+        page = event_page(
+            self.ledger, check_int(limit, "limit", 1, MAX_LIMIT), dict(filters), newest_first=newest_first
+        )
+        return await self._read(lambda session: [to_recorded_event(row) for row in session.execute(page)])
+
+    async def timeline(self, job_id: str, *, limit: int = MAX_LIMIT, from_version: int = 1) -> Timeline | None:
+        """What happened in an execution, deleted ones included; None where there never was one."""
+        key = check_text(job_id, "job_id", KEY_LENGTH)
+        limit = check_int(limit, "limit", 1, MAX_LIMIT)
+        from_version = check_int(from_version, "from_version", 1)
+        return await self._read(lambda session: self._timeline(session, key, limit, from_version))
+
+    async def _read(self, read: Callable[[Session], _T]) -> _T:
+        with translated():
+            return await self.session.run_sync(read)
+
+    def _summary(self, session: Session) -> LedgerSummary:
+        found = session.execute(select(ledgers).where(ledgers.c.ledger_id == self.ledger)).mappings().one_or_none()
+        head = found or {}
+        return LedgerSummary(
+            ledger=self.ledger,
+            size=head.get("size", 0),
+            executions=head.get("executions", 0),
+            statuses={status: head.get(status, 0) for status in STATUSES},
+            created_at=head.get("created_at"),
+        )
+
+    def _timeline(self, session: Session, job_id: str, limit: int, from_version: int) -> Timeline | None:
+        event, stream = execution_events.c, execution_streams.c
+        execution_id = stream_id(self.ledger, job_id)
+        version = session.execute(
+            select(stream.version).where(stream.ledger_id == self.ledger, stream.execution_id == execution_id)
+        ).scalar()
+        if version is None:
+            return None
+        end = from_version + limit
+        statement = (
+            select_events(self.ledger)
+            .where(event.execution_id == execution_id, event.version >= from_version, event.version < end)
+            .order_by(event.version)
+        )
+        timeline = make_timeline(job_id, (to_recorded_event(row) for row in session.execute(statement)))
+        timeline.next_version = end if end <= version else None
+        return timeline
