@@ -17,7 +17,8 @@ def state_machine() -> str:
     rows = [f"| {row.source} | `execution.{row.event}` | {row.target} |" for row in TRANSITIONS]
     return _page(
         "State machine",
-        "An execution is created in any status, as a rule in `pending`. The same status again is no change and no event.",
+        "An execution is created in any status, as a rule in `pending`. "
+        "The same status again is no change and no event.",
         "Terminal is terminal: what comes later is refused, and only an explicit, reasoned correction "
         "(`execution.corrected`) sets a status in spite of this table.",
         "\n".join(("```mermaid", "stateDiagram-v2", "    [*] --> pending", *arrows, *ends, "```")),
@@ -46,7 +47,9 @@ def fields() -> str:
     """The table of fields."""
     rows = []
     for name, field in FIELDS.items():
-        kind = f"{field.kind}, up to {field.max_length}" if field.kind == "text" and field.max_length < 1e6 else field.kind
+        kind = (
+            f"{field.kind}, up to {field.max_length}" if field.kind == "text" and field.max_length < 1e6 else field.kind
+        )
         cells = ("yes" if flag else "" for flag in (field.nullable, field.create, field.update, field.label))
         rows.append(f"| `{name}` | {kind} | {' | '.join(cells)} |")
     return _page(

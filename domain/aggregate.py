@@ -1,6 +1,7 @@
 """The base of every aggregate whose events a ledger keeps, on the `eventsourcing` library.
 
-The rule and the assignment stand apart: commands refuse, event handlers only assign, since they run again on every replay.
+The rule and the assignment stand apart: commands refuse, event handlers only assign, since they run again on every
+replay.
 """
 
 from __future__ import annotations

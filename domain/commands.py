@@ -13,7 +13,7 @@ from .errors import InvalidInput
 from .limits import KEY_LENGTH
 from .payloads import NoteLevel, StepOutcome
 from .status import TARGET_OF, ExecutionStatus
-from .values import check_json, check_text, check_time
+from .values import check_json, check_object, check_text, check_time, shown
 
 _TEXT = 1_000_000_000  # bounded by the payload's limit
 
@@ -26,7 +26,7 @@ class Command(msgspec.Struct, frozen=True, tag=True, omit_defaults=True, kw_only
         return frozenset()
 
 
-class Create(Command):
+class Create(Command, frozen=True):
     """Create an entity."""
 
     details: Any
@@ -37,7 +37,7 @@ class Create(Command):
         return cls(details=parse_details(data, creating=True))
 
 
-class Update(Command):
+class Update(Command, frozen=True):
     """Change fields. A status among them is a transition; `event` insists on one row of the transition table."""
 
     changes: Any
@@ -51,14 +51,19 @@ class Update(Command):
     @classmethod
     def by(cls, event: str, data: Mapping[str, Any] | None = None) -> Self:
         """The transition that `event` names ("approved", "stop_requested" …), with the fields that go with it."""
-        return cls.of({**(data or {}), "status": TARGET_OF[event]}, event)
+        if not isinstance(event, str) or event not in TARGET_OF:
+            raise InvalidInput(
+                field="event", problem=f"{shown(event)} is no transition", remedy=f"Use one of: {', '.join(TARGET_OF)}."
+            )
+        changes = parse_details({} if data is None else data, creating=False)
+        return cls(changes=msgspec.structs.replace(changes, status=TARGET_OF[event].value), event=event)
 
 
-class Delete(Command):
+class Delete(Command, frozen=True):
     """Take the entity out of the projected table; its events stay."""
 
 
-class Correct(Command):
+class Correct(Command, frozen=True):
     """Set fields in spite of the transition table. It needs a reason, and is its own kind of event."""
 
     changes: Details
@@ -69,7 +74,7 @@ class Correct(Command):
         return cls(changes=parse_details(data, creating=False))
 
 
-class ReportLateOutcome(Command):
+class ReportLateOutcome(Command, frozen=True):
     """Keep the outcome that a worker reports after its run was already ended; the status stays."""
 
     status: str
@@ -81,11 +86,13 @@ class ReportLateOutcome(Command):
         """The outcome as reported: a terminal status, with its result or error."""
         parsed = Update.of({"status": status, "error": error}).changes
         if not ExecutionStatus(parsed.status).is_terminal:
-            raise InvalidInput(field="status", problem=f"{parsed.status} is not an outcome", remedy="Send a terminal status.")
+            raise InvalidInput(
+                field="status", problem=f"{parsed.status} is not an outcome", remedy="Send a terminal status."
+            )
         return cls(status=parsed.status, result=check_json(result, "result"), error=parsed.error)
 
 
-class StartStep(Command):
+class StartStep(Command, frozen=True):
     """Begin a step, inside another one or directly in the run."""
 
     step_id: str
@@ -113,7 +120,7 @@ class StartStep(Command):
             name=step_id if name is None else _key(name, "name"),
             kind=None if kind is None else _key(kind, "kind"),
             parent_step_id=None if parent_step_id is None else _key(parent_step_id, "parent_step_id"),
-            attributes=None if attributes is None else check_json(dict(attributes), "attributes"),
+            attributes=None if attributes is None else check_object(attributes, "attributes"),
             started_at=None if started_at is None else check_time(started_at, "started_at"),
         )
 
@@ -122,7 +129,7 @@ class StartStep(Command):
         return frozenset(filter(None, (self.step_id, self.parent_step_id)))
 
 
-class FinishStep(Command):
+class FinishStep(Command, frozen=True):
     """End a step."""
 
     step_id: str
@@ -155,7 +162,7 @@ class FinishStep(Command):
         return frozenset((self.step_id,))
 
 
-class Note(Command):
+class Note(Command, frozen=True):
     """Keep a remark, a line of output, a traceback."""
 
     text: str

@@ -47,7 +47,7 @@ _LENGTHS = {
 }
 
 
-def make_context(base: Context = Context(), **fields: Any) -> Context:
+def make_context(base: Context, **fields: Any) -> Context:
     """`base` with the given fields checked and laid over it; None leaves the base's value."""
     checked: dict[str, Any] = {}
     for name, value in fields.items():

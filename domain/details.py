@@ -15,7 +15,7 @@ from .errors import InvalidInput
 from .limits import KEY_LENGTH
 from .payloads import Payload
 from .status import parse_status
-from .values import check_fraction, check_int, check_json, check_text, check_time
+from .values import check_fraction, check_int, check_json, check_object, check_text, check_time, shown
 
 _TEXT = 1_000_000_000  # bounded by the payload's limit
 
@@ -27,23 +27,23 @@ class Details(Payload, frozen=True, omit_defaults=True, kw_only=True):
     status: str | UnsetType = UNSET
     inputs: Any | UnsetType = UNSET
     result: Any | UnsetType = UNSET
-    error: str | None | UnsetType = UNSET
-    message: str | None | UnsetType = UNSET
-    run_name: str | None | UnsetType = UNSET
-    trigger_type: str | None | UnsetType = UNSET
-    execution_type: str | None | UnsetType = UNSET
-    parent_job_id: str | None | UnsetType = UNSET
+    error: str | UnsetType | None = UNSET
+    message: str | UnsetType | None = UNSET
+    run_name: str | UnsetType | None = UNSET
+    trigger_type: str | UnsetType | None = UNSET
+    execution_type: str | UnsetType | None = UNSET
+    parent_job_id: str | UnsetType | None = UNSET
     attempt: int | UnsetType = UNSET
-    progress: float | None | UnsetType = UNSET
+    progress: float | UnsetType | None = UNSET
     created_at: datetime | UnsetType = UNSET
-    started_at: datetime | None | UnsetType = UNSET
-    completed_at: datetime | None | UnsetType = UNSET
-    stop_reason: str | None | UnsetType = UNSET
-    stop_requested_by: str | None | UnsetType = UNSET
+    started_at: datetime | UnsetType | None = UNSET
+    completed_at: datetime | UnsetType | None = UNSET
+    stop_reason: str | UnsetType | None = UNSET
+    stop_requested_by: str | UnsetType | None = UNSET
     partial_results: Any | UnsetType = UNSET
     late_outcome: Any | UnsetType = UNSET
-    group_email: str | None | UnsetType = UNSET
-    attributes: dict[str, Any] | None | UnsetType = UNSET
+    group_email: str | UnsetType | None = UNSET
+    attributes: dict[str, Any] | UnsetType | None = UNSET
 
     def changes(self) -> dict[str, Any]:
         """The fields that are set, by name."""
@@ -98,7 +98,9 @@ LABELS = frozenset(name for name, field in FIELDS.items() if field.label)
 def parse_details(data: Mapping[str, Any], *, creating: bool) -> Details:
     """The checked fields of a create or an update; a wrong or unknown field is refused by name."""
     if not isinstance(data, Mapping):
-        raise InvalidInput(field="data", problem=f"{type(data).__name__} is not a mapping", remedy="Send a dict of fields.")
+        raise InvalidInput(
+            field="data", problem=f"{type(data).__name__} is not a mapping", remedy="Send a dict of fields."
+        )
     return Details(**{name: _parse_field(name, value, creating) for name, value in data.items()})
 
 
@@ -108,7 +110,10 @@ def _parse_field(name: Any, value: Any, creating: bool) -> Any:
         if name in GIVEN_BY_LEDGER:
             raise InvalidInput(field=name, problem="is given by the ledger", remedy="Leave it out.")
         raise InvalidInput(
-            field=str(name)[:80], problem="is not a field of an execution", remedy='Put what is yours under "attributes".'
+            # Escaped, so that a lone surrogate in a name does not keep the message from being printed.
+            field=name[:80].encode(errors="backslashreplace").decode() if isinstance(name, str) else shown(name),
+            problem="is not a field of an execution",
+            remedy='Put what is yours under "attributes".',
         )
     if not (field.create if creating else field.update):
         when = "when an execution is created" if creating else "after an execution was created"
@@ -129,9 +134,7 @@ def _check(name: str, value: Any, field: Field) -> Any:
         case "json":
             return check_json(value, name)
         case "object":
-            if not isinstance(value, Mapping):
-                raise InvalidInput(field=name, problem=f"{type(value).__name__} is not an object", remedy="Send a dict.")
-            return check_json(value, name)
+            return check_object(value, name)
         case "time":
             return check_time(value, name)
         case "integer":

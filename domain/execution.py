@@ -14,7 +14,7 @@ from .commands import Command, Correct, Delete, FinishStep, Note, ReportLateOutc
 from .context import Context
 from .details import LABELS, Details, parse_details
 from .errors import DuplicateJobId, IllegalTransition, InvalidInput, StepConflict, UnknownStep
-from .payloads import Nothing, NoteText, StepFinish, StepStart
+from .payloads import NoteText, Nothing, StepFinish, StepStart
 from .status import ExecutionStatus, find_transition, targets
 
 
@@ -246,7 +246,9 @@ class Execution(LedgerAggregate):
             fields["completed_at"] = fields.get("completed_at") or context.occurred_at or now
         elif fields.get("completed_at", now) is None:
             raise InvalidInput(
-                field="completed_at", problem=f"cannot be null while {target}", remedy="Leave it out, or correct the status."
+                field="completed_at",
+                problem=f"cannot be null while {target}",
+                remedy="Leave it out, or correct the status.",
             )
         if fields:
             self.record(self.Corrected, Details(**fields), context, now)
@@ -327,7 +329,9 @@ def _refuse_early_end(fields: dict[str, Any]) -> None:
     """`completed_at` is set for every terminal status and only for those; a null is as good as leaving it out."""
     if fields.pop("completed_at", None) is not None:
         raise InvalidInput(
-            field="completed_at", problem="is set while the execution has not ended", remedy="Send it with a terminal status."
+            field="completed_at",
+            problem="is set while the execution has not ended",
+            remedy="Send it with a terminal status.",
         )
 
 

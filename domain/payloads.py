@@ -86,3 +86,7 @@ class NoteText(Payload, frozen=True, omit_defaults=True, kw_only=True):
 
 class Nothing(Payload, frozen=True):
     """No payload."""
+
+
+class Erased(Payload, frozen=True):
+    """Stands in for a payload that was erased: that the event happened stays, what it said is gone."""

@@ -9,6 +9,7 @@ from enum import Enum, StrEnum
 from typing import Any, NamedTuple
 
 from .errors import InvalidInput
+from .values import shown
 
 
 class ExecutionStatus(StrEnum):
@@ -104,4 +105,4 @@ def parse_status(value: Any, field: str = "status") -> ExecutionStatus:
         except ValueError:
             pass
     names = ", ".join(ExecutionStatus)
-    raise InvalidInput(field=field, problem=f"{raw!r} is not a status", remedy=f"Use one of: {names}.")
+    raise InvalidInput(field=field, problem=f"{shown(raw)} is not a status", remedy=f"Use one of: {names}.")

@@ -20,6 +20,14 @@ MAX_DEPTH = 100
 _INT64 = 2**63
 
 
+def shown(value: Any) -> str:
+    """The beginning of a value as code, for a message."""
+    try:
+        return f"{value!r:.40}"
+    except ValueError:  # Python prints no integer of thousands of digits
+        return "a huge number"
+
+
 def check_text(value: Any, field: str, max_length: int, *, min_length: int = 0) -> str:
     """A string of `min_length` to `max_length` characters that every store can keep."""
     if isinstance(value, Enum):
@@ -28,7 +36,9 @@ def check_text(value: Any, field: str, max_length: int, *, min_length: int = 0) 
         raise InvalidInput(field=field, problem=f"{type(value).__name__} is not text", remedy="Send a string.")
     if not min_length <= len(value) <= max_length:
         problem = "is empty" if not value else f"has {len(value):,} characters, at most {max_length:,} are kept"
-        raise InvalidInput(field=field, problem=problem, remedy=f"Send {max(min_length, 1)} to {max_length:,} characters.")
+        raise InvalidInput(
+            field=field, problem=problem, remedy=f"Send {max(min_length, 1)} to {max_length:,} characters."
+        )
     return _storable(str(value), field)
 
 
@@ -40,7 +50,9 @@ def _storable(value: str, field: str) -> str:
             value.encode()
         except UnicodeEncodeError as error:
             raise InvalidInput(
-                field=field, problem="holds a lone surrogate, which is not Unicode text", remedy="Decode the text first."
+                field=field,
+                problem="holds a lone surrogate, which is not Unicode text",
+                remedy="Decode the text first.",
             ) from error
     return value
 
@@ -63,14 +75,18 @@ def check_time(value: Any, field: str) -> datetime:
     try:
         return value.astimezone(UTC)
     except OverflowError as error:
-        raise InvalidInput(field=field, problem="is out of range in UTC", remedy="Send a time in year 1 to 9999.") from error
+        raise InvalidInput(
+            field=field, problem="is out of range in UTC", remedy="Send a time in year 1 to 9999."
+        ) from error
 
 
 def check_int(value: Any, field: str, least: int, most: int = _INT64 - 1) -> int:
     """A whole number between `least` and `most`."""
     if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
         raise InvalidInput(
-            field=field, problem=f"{value!r:.40} is not such a number", remedy=f"Send an integer from {least} to {most}."
+            field=field,
+            problem=f"{shown(value)} is not such a number",
+            remedy=f"Send an integer from {least} to {most}.",
         )
     return int(value)
 
@@ -79,7 +95,9 @@ def check_fraction(value: Any, field: str) -> float:
     """A number from 0 to 1."""
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1:
         raise InvalidInput(
-            field=field, problem=f"{value!r:.40} is not a fraction", remedy="Send a number from 0 (nothing) to 1 (all)."
+            field=field,
+            problem=f"{shown(value)} is not a fraction",
+            remedy="Send a number from 0 (nothing) to 1 (all).",
         )
     return float(value)
 
@@ -89,7 +107,7 @@ def check_trace_id(value: Any, field: str = "trace_id") -> str:
     if not isinstance(value, str) or not re.fullmatch(r"(?!0{32})[0-9a-f]{32}", value):
         raise InvalidInput(
             field=field,
-            problem=f"{value!r:.40} is not a W3C trace id",
+            problem=f"{shown(value)} is not a W3C trace id",
             remedy="Send 32 lower-case hexadecimal digits, not all zero.",
         )
     return value
@@ -105,7 +123,9 @@ def check_json(value: Any, field: str, depth: int = 0) -> Any:
     if kind is int:
         if not -_INT64 <= value < _INT64:
             raise InvalidInput(
-                field=field, problem="is an integer beyond 64 bits", remedy="Send it as a string, so that no reader rounds it."
+                field=field,
+                problem="is an integer beyond 64 bits",
+                remedy="Send it as a string, so that no reader rounds it.",
             )
         return value
     if kind is float:
@@ -123,7 +143,7 @@ def check_json(value: Any, field: str, depth: int = 0) -> Any:
         for name, item in value.items():
             if not isinstance(name, str):
                 raise InvalidInput(
-                    field=field, problem=f"key {name!r:.40} is not a string", remedy="JSON objects have string keys."
+                    field=field, problem=f"key {shown(name)} is not a string", remedy="JSON objects have string keys."
                 )
             name = _storable(str(name), f"{field} (a key)")
             checked[name] = check_json(item, f"{field}.{name}", depth + 1)
@@ -136,5 +156,14 @@ def check_json(value: Any, field: str, depth: int = 0) -> Any:
         if isinstance(value, plain):
             return check_json(plain(value), field, depth)
     raise InvalidInput(
-        field=field, problem=f"{kind.__name__} is not JSON", remedy="Send text, numbers, booleans, null, lists and objects."
+        field=field,
+        problem=f"{kind.__name__} is not JSON",
+        remedy="Send text, numbers, booleans, null, lists and objects.",
     )
+
+
+def check_object(value: Any, field: str) -> dict[str, Any]:
+    """The same for a JSON object."""
+    if not isinstance(value, Mapping):
+        raise InvalidInput(field=field, problem=f"{type(value).__name__} is not an object", remedy="Send a dict.")
+    return check_json(value, field)

@@ -10,13 +10,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from sqlalchemy import BigInteger, Connection, Table, TextClause, column, text
+from sqlalchemy import BigInteger, Connection, Table, TextualSelect, column, text
 from sqlalchemy.dialects import postgresql
 
 from ..domain import EventRow
 from .batch import Appended, Batch
 from .entity import Entity
 from .tables import STATUSES, command_receipts, execution_events, execution_steps, execution_streams
+from .types import to_json
 
 _DIALECT = postgresql.dialect()
 
@@ -43,7 +44,7 @@ class Shape(NamedTuple):
 
 
 def append(connection: Connection, entity: Entity, batch: Batch, *, returning: bool) -> Appended | None:
-    """Write a batch that has events. None where a stream was not at the version that was read, or the ledger is missing.
+    """Write a batch that has events. None where a stream was not at the version read, or the ledger is missing.
 
     With `returning` (a batch of one stream) the projected row comes back with the same statement.
     """
@@ -82,7 +83,10 @@ def _parameters(shape: Shape, batch: Batch) -> dict[str, Any]:
         _columns(parameters, "m", _MOVED, ([getattr(state, name) for name in _MOVED] for state, _ in batch.moved))
         parameters["m_expected"] = [expected for _, expected in batch.moved]
     if batch.born:
-        rows = ((s.execution_id, s.key, s.version, s.status, s.started_at, s.last_recorded_at, s.deleted) for s in batch.born)
+        rows = (
+            (s.execution_id, s.key, s.version, s.status, s.started_at, s.last_recorded_at, s.deleted)
+            for s in batch.born
+        )
         _columns(parameters, "b", _BORN, rows)
     if shape.inserts:
         values = [entity.to_database(insert.values) for insert in batch.inserts]
@@ -99,14 +103,10 @@ def _parameters(shape: Shape, batch: Batch) -> dict[str, Any]:
     if batch.ended_steps:
         _columns(parameters, "f", _ENDED_STEP, ([step[name] for name in _ENDED_STEP] for step in batch.ended_steps))
     if batch.receipts:
-        values = [receipt._asdict() | {"outcome": _json(receipt.outcome)} for receipt in batch.receipts]
+        values = [receipt._asdict() | {"outcome": to_json(receipt.outcome)} for receipt in batch.receipts]
         _columns(parameters, "r", _RECEIPT, ([row[name] for name in _RECEIPT] for row in values))
         parameters["r_first_event"] = [row["first_event"] for row in values]
     return parameters
-
-
-def _json(value: Any) -> str | None:
-    return command_receipts.c.outcome.type.process_bind_param(value, _DIALECT)
 
 
 def _columns(parameters: dict[str, Any], prefix: str, names: Sequence[str], rows: Iterable[Iterable[Any]]) -> None:
@@ -115,7 +115,7 @@ def _columns(parameters: dict[str, Any], prefix: str, names: Sequence[str], rows
 
 
 @lru_cache(maxsize=1024)
-def _statement(shape: Shape) -> TextClause:
+def _statement(shape: Shape) -> TextualSelect:
     table = shape.entity.table
     ctes: dict[str, str] = {}
     returned: list[str] = []

@@ -13,14 +13,12 @@ from .tables import STATUSES, command_receipts, execution_events, execution_step
 
 
 def append(connection: Connection, entity: Entity, batch: Batch, *, returning: bool) -> Appended | None:
-    """Write a batch that has events. None where the ledger is missing; the caller holds the write lock since it read."""
+    """Write a batch that has events. None where the ledger is missing. The caller holds the write lock."""
     head = ledgers.c
-    found = connection.execute(
-        select(head.size, head.last_id).where(head.ledger_id == batch.ledger_id)
-    ).one_or_none()
+    found = connection.execute(select(head.size, head.last_id).where(head.ledger_id == batch.ledger_id)).one_or_none()
     if found is None:
         return None
-    position, last_id = found
+    position, last_id = found.size, found.last_id
     _streams(connection, batch, last_id)
     counters: dict[Any, Any] = {name: head[name] + batch.counters[name] for name in ("executions", *STATUSES)}
     connection.execute(
@@ -122,7 +120,7 @@ def _receipts(batch: Batch, position: int) -> list[dict[str, Any]]:
     rows = []
     for receipt in batch.receipts:
         row = receipt._asdict() | {"ledger_id": batch.ledger_id}
-        first = row.pop("first_event")
+        first: Any = row.pop("first_event")
         rows.append(row | {"first_position": None if first is None else position + 1 + first})
     return rows
 

@@ -23,6 +23,7 @@ from ..domain import (
 )
 from ..domain.limits import KEY_LENGTH
 from ..domain.values import check_int, check_text
+from .batch import Row
 from .connections import check_connection
 from .database_errors import translated
 from .entity import Entity
@@ -51,8 +52,8 @@ class WriteOptions(TypedDict, total=False):
 class BaseRepository(Generic[Model]):
     """`get`, `get_all`, `create`, `update`, `delete` for one entity; a subclass says which, by `entity`.
 
-    Every change commits the session, as the seed does. With `commit=False` changes are decided at once and appended when
-    the caller flushes or commits. Entities that come back are detached, and fresh at each call.
+    Every change commits the session, as the seed does. With `commit=False` changes are decided at once and
+    appended when the caller flushes or commits. Entities that come back are detached, and fresh at each call.
     """
 
     entity: ClassVar[Entity]
@@ -137,7 +138,7 @@ class BaseRepository(Generic[Model]):
         target: int | str | None,
         command: Command,
         options: WriteOptions,
-        answer: Callable[[Mapping[str, Any] | None], Any] | None = None,
+        answer: Callable[[Row | None], Any] | None = None,
     ) -> Any:
         request = self._request(self._target(target), command, dict(options))
         with translated():
@@ -156,7 +157,7 @@ class BaseRepository(Generic[Model]):
             command_id=None if command_id is None else check_text(command_id, "command_id", KEY_LENGTH, min_length=1),
         )
 
-    def _run(self, session: Session, request: Request, answer: Callable[[Mapping[str, Any] | None], Any]) -> Any:
+    def _run(self, session: Session, request: Request, answer: Callable[[Row | None], Any]) -> Any:
         if not self._commit:
             decided = UnitOfWork.of(session).submit(self._store, request)
             if decided is None:
@@ -188,10 +189,10 @@ class BaseRepository(Generic[Model]):
         session.commit()
         return outcome
 
-    def _model(self, row: Mapping[str, Any] | None) -> Model | None:
+    def _model(self, row: Row | None) -> Model | None:
         return None if row is None else self._new_model(row)
 
-    def _new_model(self, row: Mapping[str, Any]) -> Model:
+    def _new_model(self, row: Row) -> Model:
         model = self.model(**row)
         if row.get("id") is not None:
             make_transient_to_detached(model)

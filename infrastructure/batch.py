@@ -40,12 +40,16 @@ class Work:
         return self.base.id if self.base else None
 
 
+Row = Mapping[Any, Any]
+"""A projected row, by column name."""
+
+
 class Appended(NamedTuple):
     """Where a batch landed: its events follow `position`, its new entities follow `id`."""
 
     position: int
     id: int
-    row: Mapping[str, Any] | None
+    row: Row | None
     """The projected row, where it was asked for."""
 
 

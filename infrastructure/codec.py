@@ -10,6 +10,7 @@ import msgspec
 
 from ..domain import Catalog, Context, EventRow, Limits, leaf_hash, payload_digest
 from ..domain.leaf import new_salt
+from ..domain.payloads import Erased
 
 _encode = msgspec.json.Encoder().encode
 _NO_DIGEST = b""
@@ -72,11 +73,13 @@ def make_event(
     originator_version: int,
     timestamp: datetime,
     context: Context,
-    data: str | bytes,
+    data: str | bytes | None,
 ) -> Any:
-    """A domain event from its stored parts. An older payload is led to today's by the event's `upcast_v1_v2` …"""
+    """A domain event from its stored parts. An older payload is led to today's by `upcast_v1_v2` and so on."""
     kind = catalog.find(topic, schema_version)
-    if schema_version == kind.class_version:
+    if data is None:
+        payload = Erased()
+    elif schema_version == kind.class_version:
         payload = msgspec.json.decode(data, type=kind.payload)
     else:
         raw = msgspec.json.decode(data)

@@ -8,6 +8,7 @@ from typing import Any
 
 import sqlalchemy
 from sqlalchemy import Connection, Engine, event, make_url
+from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from ..domain import EngineNotConfigured, InvalidInput
@@ -37,7 +38,7 @@ def create_sync_engine(url: str, **options: Any) -> Engine:
 def _with_driver(url: str, drivers: dict[str, str]) -> sqlalchemy.URL:
     try:
         parsed = make_url(url)
-    except sqlalchemy.exc.ArgumentError as error:
+    except ArgumentError as error:
         raise InvalidInput(
             field="database_url", problem="is not a database URL", remedy="Use sqlite:///file.db or postgresql://…"
         ) from error

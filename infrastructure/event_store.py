@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -18,7 +18,7 @@ from sqlalchemy.exc import DBAPIError
 
 from ..domain import Command, CommandIdReused, Context, Create, LedgerBusy, Limits, VersionConflict, stream_id
 from . import append_postgresql, append_sqlite
-from .batch import Appended, Batch, Receipt, Work, make_batch
+from .batch import Appended, Batch, Receipt, Row, Work, make_batch
 from .codec import encode_event
 from .connections import check_connection, write_transaction
 from .database_errors import UniqueViolation, is_unique_violation
@@ -65,7 +65,7 @@ class Outcome:
     first_position: int | None
     """Position of its first event; None where it gave none."""
     event_count: int
-    row: Mapping[str, Any] | None
+    row: Row | None
     """The projected row; None once the entity is deleted."""
     replayed: bool = False
     """Whether an earlier command with the same id had this outcome already."""
@@ -195,7 +195,8 @@ class EventStore:
         check_same_command(request, receipt.fingerprint)
         execution_id = UUID(receipt.outcome["execution_id"])
         state = read_stream(connection, request.ledger, execution_id).state
-        assert state is not None and state.id is not None, "streams are never dropped"
+        assert state is not None, "streams are never dropped"
+        assert state.id is not None
         return Outcome(
             execution_id=execution_id,
             id=state.id,
@@ -226,7 +227,7 @@ class EventStore:
         with unique_violations():
             connection.execute(insert(ledgers).values(values))
 
-    def read_row(self, connection: Connection, ledger: str, id: int) -> Mapping[str, Any] | None:
+    def read_row(self, connection: Connection, ledger: str, id: int) -> Row | None:
         """The projected row of an entity."""
         table = self.entity.table
         statement = select(table).where(table.c.ledger_id == ledger, table.c.id == id)
@@ -258,4 +259,3 @@ def unique_violations() -> Iterator[None]:
         if is_unique_violation(error):
             raise UniqueViolation from error
         raise
-

@@ -60,7 +60,7 @@ class ExecutionRepository(BaseRepository[ExecutionHistory]):
     async def get_execution_page(
         self, limit: int = 100, cursor: str | None = None, **filters: Unpack[HistoryFilters]
     ) -> HistoryPage:
-        """The page that follows `cursor` (the first one without), in the same order; no total, any depth costs the same."""
+        """The page after `cursor` (the first one without), in the same order; no total, any depth costs the same."""
         limit, _ = check_page(limit)
         query = HistoryQuery.of(self.ledger, filters)
         after = None if cursor is None else Cursor.decode(cursor)
@@ -110,10 +110,9 @@ class ExecutionRepository(BaseRepository[ExecutionHistory]):
         return await self._command(execution_id, Update.by(event, data), options)
 
     async def correct_execution(
-        self, execution_id: int | str, data: Mapping[str, Any], *, reason: str, **options: Unpack[WriteOptions]
+        self, execution_id: int | str, data: Mapping[str, Any], **options: Unpack[WriteOptions]
     ) -> ExecutionHistory | None:
-        """Set fields in spite of the transition table, and say why."""
-        options["reason"] = reason
+        """Set fields in spite of the transition table. It needs a `reason`."""
         return await self._command(execution_id, Correct.of(data), options)
 
     async def report_late_outcome(

@@ -57,7 +57,9 @@ for _statement in SQLITE_GUARD:
 
 
 def _refuse(*_: Any) -> NoReturn:
-    raise ReadOnly(what="execution_history", remedy="It is projected from events; change it through ExecutionRepository.")
+    raise ReadOnly(
+        what="execution_history", remedy="It is projected from events; change it through ExecutionRepository."
+    )
 
 
 for _name in ("before_insert", "before_update", "before_delete"):

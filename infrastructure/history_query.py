@@ -143,7 +143,9 @@ def _attributes(value: Any) -> Mapping[str, Any]:
     for name, item in check_json(dict(value), "attributes").items():
         if isinstance(item, (dict, list)):
             raise InvalidInput(
-                field=f"attributes.{name}", problem="is not a plain value", remedy="Filter by text, number, boolean or null."
+                field=f"attributes.{name}",
+                problem="is not a plain value",
+                remedy="Filter by text, number, boolean or null.",
             )
     return value
 

@@ -32,7 +32,9 @@ def compute_root(connection: Connection, ledger: str, size: int | None = None) -
     size = present if size is None else check_int(size, "size", 0)
     if size > present:
         raise InvalidInput(
-            field="size", problem=f"{size} is more than the ledger's {present} events", remedy="Ask for a size it has had."
+            field="size",
+            problem=f"{size} is more than the ledger's {present} events",
+            remedy="Ask for a size it has had.",
         )
     tree = Tree()
     event = execution_events.c
@@ -46,7 +48,9 @@ def compute_root(connection: Connection, ledger: str, size: int | None = None) -
         leaves = connection.execute(page).scalars().all()
         if not leaves:
             raise InvalidInput(
-                field="ledger", problem=f"event {tree.size + 1} of {size} is missing", remedy="Restore it from a backup."
+                field="ledger",
+                problem=f"event {tree.size + 1} of {size} is missing",
+                remedy="Restore it from a backup.",
             )
         tree.extend(leaves)
     return Root(ledger, size, tree.root)

@@ -7,12 +7,12 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Connection, Text, TextClause, bindparam, select, text
+from sqlalchemy import BigInteger, Connection, Text, TextualSelect, bindparam, select, text
 
 from ..domain import StreamState
 from ..domain.aggregate import Step
-from .tables import execution_steps, execution_streams, ledgers
 from .tables import command_receipts as receipts
+from .tables import execution_steps, execution_streams, ledgers
 
 _STREAM = tuple(column.name for column in execution_streams.columns if column.name != "ledger_id")
 
@@ -98,7 +98,7 @@ def _state(row: Any) -> StreamState:
 
 
 @lru_cache
-def _statement(target: type, with_steps: bool, with_receipt: bool) -> TextClause:
+def _statement(target: type, with_steps: bool, with_receipt: bool) -> TextualSelect:
     # Text, since building this select anew for every command costs more than the database needs to answer it.
     columns: list[Any] = [ledgers.c.ledger_id.label("known_ledger")]
     joins = ["LEFT JOIN ledgers l ON l.ledger_id = :ledger_id"]

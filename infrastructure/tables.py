@@ -1,4 +1,4 @@
-"""The tables. Their names are part of the contract; every key contains `ledger_id`, so that a cluster can distribute them.
+"""The tables. Their names are part of the contract; every key contains `ledger_id`, so a cluster can distribute them.
 
 No foreign keys: a check against the head row would lock it, and the append writes all of these in one statement anyway.
 """
@@ -204,13 +204,11 @@ class ExecutionHistory(Base):
             postgresql_where=text("parent_job_id IS NOT NULL"),
             sqlite_where=text("parent_job_id IS NOT NULL"),
         ),
-        Index("execution_history_attributes", text("(attributes::jsonb) jsonb_path_ops"), postgresql_using="gin").ddl_if(
-            dialect="postgresql"
-        ),
+        Index(
+            "execution_history_attributes", text("(attributes::jsonb) jsonb_path_ops"), postgresql_using="gin"
+        ).ddl_if(dialect="postgresql"),
         {"postgresql_with": {"fillfactor": 80}},
     )
 
     def __repr__(self) -> str:
         return f"ExecutionHistory(id={self.id}, job_id={self.job_id!r}, status={self.status!r}, version={self.version})"
-
-
