@@ -138,12 +138,12 @@ def _statement(shape: Shape) -> TextualSelect:
         ctes["born"] = _insert(execution_streams, "b", _BORN, {"id": "head.base_id + u.n"})
     if shape.inserts:
         ids = {"id": "head.base_id + u.ordinal"}
-        ctes["inserted"] = _insert(table, "h", shape.inserts, ids, ordinal="bigint") + " RETURNING *"
+        ctes["inserted"] = _insert(table, "h", shape.inserts, ids, ordinal="bigint") + f" RETURNING {_names(table)}"
         returned.append("inserted")
     for at, names in enumerate(shape.updates):
         ctes[f"updated{at}"] = (
             f"UPDATE {table.name} h SET {_sets(names)} FROM head, {_unnest(f'u{at}', table, names, id='bigint')} "
-            "WHERE h.ledger_id = :ledger_id AND h.id = u.id RETURNING h.*"
+            f"WHERE h.ledger_id = :ledger_id AND h.id = u.id RETURNING {_names(table, 'h.')}"
         )
         returned.append(f"updated{at}")
     if shape.deletes:
@@ -171,6 +171,11 @@ def _statement(shape: Shape) -> TextualSelect:
         join = f" LEFT JOIN {returned[0]} r ON true"
     body = ",\n".join(f"{name} AS ({cte})" for name, cte in ctes.items())
     return text(f"WITH {body}\nSELECT {', '.join(names)} FROM head{join}").columns(*given)
+
+
+def _names(table: Table, prefix: str = "") -> str:
+    # Never `*`: a column that a migration adds would invalidate statements that are prepared already.
+    return ", ".join(f"{prefix}{column.name}" for column in table.columns)
 
 
 def _sets(names: Iterable[str]) -> str:

@@ -108,7 +108,7 @@ class BaseRepository(Generic[Model]):
     async def flush(self) -> None:
         """Append what was decided with `commit=False`, without committing."""
         with translated():
-            await self.session.run_sync(lambda session: UnitOfWork.of(session).flush())
+            await self.session.run_sync(_flush)
 
     def _target(self, target: int | str | None) -> int | str | None:
         if isinstance(target, str):
@@ -121,8 +121,8 @@ class BaseRepository(Generic[Model]):
 
     def _find(self, session: Session, target: int | str | None) -> Model | None:
         assert target is not None
-        pending = UnitOfWork.of(session).find(self._store, self.ledger, target)
-        if pending is not None:
+        unit = UnitOfWork.on(session)
+        if unit is not None and (pending := unit.find(self._store, self.ledger, target)) is not None:
             return self._model(pending.row)
         table = self.entity.table
         column = table.c.id if isinstance(target, int) else self.entity.key_column
@@ -130,7 +130,7 @@ class BaseRepository(Generic[Model]):
         return self._model(session.execute(statement).mappings().one_or_none())
 
     def _load_all(self, session: Session, statement: Any) -> list[Model]:
-        UnitOfWork.of(session).flush()  # as a session flushes before it queries
+        _flush(session)  # as a session does before it queries
         return [self._new_model(row) for row in session.execute(statement).mappings()]
 
     async def _write(
@@ -176,7 +176,7 @@ class BaseRepository(Generic[Model]):
         connection = session.connection(execution_options={"isolation_level": "AUTOCOMMIT"} if autocommit else None)
         check_connection(connection)
         try:
-            UnitOfWork.of(session).flush()
+            _flush(session)
             outcome = self._store.execute(connection, request, autocommit=autocommit)
         except LedgerError:
             if idle:
@@ -197,6 +197,11 @@ class BaseRepository(Generic[Model]):
         if row.get("id") is not None:
             make_transient_to_detached(model)
         return model
+
+
+def _flush(session: Session) -> None:
+    if (unit := UnitOfWork.on(session)) is not None:
+        unit.flush()
 
 
 def _is_idle(session: Session) -> bool:

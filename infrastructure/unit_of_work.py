@@ -53,9 +53,14 @@ class UnitOfWork:
         self._ids: dict[tuple[str, int], UUID] = {}
 
     @classmethod
+    def on(cls, session: Session) -> UnitOfWork | None:
+        """The session's unit of work, where it has one."""
+        return session.info.get(_INFO)
+
+    @classmethod
     def of(cls, session: Session) -> UnitOfWork:
         """The session's unit of work, made at the first call."""
-        unit = session.info.get(_INFO)
+        unit = cls.on(session)
         if unit is None:
             unit = session.info[_INFO] = cls(session)
             event.listen(session, "before_commit", lambda _: unit.flush())
@@ -63,9 +68,6 @@ class UnitOfWork:
             event.listen(session, "after_transaction_end", unit._after_transaction)
             event.listen(session, "after_transaction_create", unit._before_savepoint)
         return unit
-
-    def __bool__(self) -> bool:
-        return bool(self._pending)
 
     def discard(self) -> None:
         """Forget what was decided: the transaction it was meant for is gone."""
