@@ -34,7 +34,9 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "store" in metafunc.fixturenames:
         only = metafunc.config.getoption("--store")
-        metafunc.parametrize("store", [only] if only else STORES)
+        marked = metafunc.definition.get_closest_marker("store")
+        stores = marked.args if marked else STORES
+        metafunc.parametrize("store", [store for store in stores if only in (None, store)])
 
 
 @pytest.fixture(scope="session")

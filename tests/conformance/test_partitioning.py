@@ -12,7 +12,6 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 
 from execution_ledger.infrastructure import ExecutionRepository
 from execution_ledger.projections import LedgerQueries
-from support import Database
 
 GUIDE = Path(__file__).parents[2] / "docs" / "operating.md"
 
@@ -24,11 +23,10 @@ def _statements(boundary: int) -> list[str]:
     return [statement for each in sql.split(";") if (statement := each.strip())]
 
 
+@pytest.mark.store("postgresql")
 async def test_a_ledger_partitioned_as_the_guide_says_runs_on(
-    database: Database, engine: AsyncEngine, sessions: async_sessionmaker[AsyncSession]
+    engine: AsyncEngine, sessions: async_sessionmaker[AsyncSession]
 ) -> None:
-    if database.kind == "sqlite":
-        return  # SQLite has no partitions; the guide is for PostgreSQL
     async with sessions() as session:
         repository = ExecutionRepository(session)
         before = await repository.create_execution({"job_id": "before"})
