@@ -6,6 +6,8 @@ from .entity import EXECUTIONS, Entity
 from .event_store import EventStore, Outcome, Request
 from .execution_repository import ExecutionRepository, HistoryPage
 from .history_query import HistoryFilters
+from .mapper import LedgerMapper
+from .recorder import LedgerApplication, LedgerRecorder
 from .root import Root, compute_root
 from .schema import check_schema, create_schema, migrate, migrate_engine
 from .settings import Settings
@@ -21,6 +23,9 @@ __all__ = [
     "ExecutionRepository",
     "HistoryFilters",
     "HistoryPage",
+    "LedgerApplication",
+    "LedgerMapper",
+    "LedgerRecorder",
     "Outcome",
     "Request",
     "Root",

@@ -14,22 +14,16 @@ With an application class of your own, each name gets its prefix: `MYAPPLICATION
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
 from functools import cached_property
 from typing import Any, ClassVar, NoReturn
 from uuid import UUID
 
-import msgspec
 from eventsourcing.application import Application
 from eventsourcing.persistence import (
     ApplicationRecorder,
-    Cipher,
-    Compressor,
     EventStore,
     InfrastructureFactory,
     ListenNotifySubscription,
-    Mapper,
-    MapperDeserialisationError,
     Notification,
     ProcessRecorder,
     ShutDown,
@@ -41,10 +35,9 @@ from eventsourcing.utils import Environment, EnvType
 from sqlalchemy import Engine, Select, select
 
 from ..domain import EXECUTION_CATALOG, Catalog, Context, InvalidInput, ReadOnly, check_ledger
-from ..domain.payloads import Erased
-from .codec import make_event
 from .connections import create_sync_engine
 from .database_errors import translated
+from .mapper import LedgerMapper, encode_envelope, option_refused, to_uuid
 from .tables import execution_events, ledgers
 
 POLL_INTERVAL = 0.2
@@ -52,74 +45,6 @@ POLL_INTERVAL = 0.2
 
 _PAGE = 100
 """Events in one read of a subscription; ten pages wait for a slow reader, and payloads may be large."""
-
-_NULL = msgspec.Raw(b"null")
-
-
-class Envelope(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What the library carries as the `state` of an event, in JSON."""
-
-    recorded_at: datetime
-    schema_version: int
-    data: msgspec.Raw
-    """The payload, byte for byte as stored; null once it was erased: the event then has an `Erased` payload."""
-    context: Context = Context()
-
-
-_encode_envelope = msgspec.json.Encoder().encode
-_decode_envelope = msgspec.json.Decoder(Envelope).decode
-
-
-class LedgerMapper(Mapper[UUID]):
-    """The typed codec of the ledger in the library's terms."""
-
-    def __init__(
-        self,
-        transcoder: Transcoder | None = None,
-        compressor: Compressor | None = None,
-        cipher: Cipher | None = None,
-        *,
-        catalog: Catalog = EXECUTION_CATALOG,
-    ) -> None:
-        # The library always passes a transcoder; what it would do is done by the codec.
-        for option, value in (("compressor", compressor), ("cipher", cipher)):
-            if value is not None:
-                raise _option_refused(option)
-        self.catalog = catalog
-
-    def to_stored_event(self, domain_event: Any) -> StoredEvent:
-        """The event as the recorder would read it."""
-        data = domain_event.data
-        envelope = Envelope(
-            recorded_at=domain_event.timestamp,
-            schema_version=domain_event.class_version,
-            data=_NULL if isinstance(data, Erased) else msgspec.Raw(msgspec.json.encode(data)),
-            context=domain_event.context,
-        )
-        return StoredEvent(
-            originator_id=domain_event.originator_id,
-            originator_version=domain_event.originator_version,
-            topic=domain_event.TOPIC,
-            state=_encode_envelope(envelope),
-        )
-
-    def to_domain_event(self, stored_event: StoredEvent) -> Any:
-        """The domain event, upcast where its payload is old."""
-        try:
-            envelope = _decode_envelope(stored_event.state)
-            return make_event(
-                self.catalog,
-                topic=stored_event.topic,
-                schema_version=envelope.schema_version,
-                originator_id=_uuid(stored_event.originator_id),
-                originator_version=stored_event.originator_version,
-                timestamp=envelope.recorded_at,
-                context=envelope.context,
-                data=None if envelope.data == _NULL else bytes(envelope.data),
-            )
-        except msgspec.MsgspecError as error:
-            where = f"version {stored_event.originator_version} of {stored_event.originator_id}"
-            raise MapperDeserialisationError(f"{stored_event.topic}, {where}: {error}") from error
 
 
 class LedgerRecorder(ApplicationRecorder):
@@ -148,7 +73,7 @@ class LedgerRecorder(ApplicationRecorder):
     ) -> list[StoredEvent]:
         """Events of one execution by version."""
         column = execution_events.c
-        query = self._select().where(column.execution_id == _uuid(originator_id))
+        query = self._select().where(column.execution_id == to_uuid(originator_id))
         if gt is not None:
             query = query.where(column.version > gt)
         if lte is not None:
@@ -251,7 +176,7 @@ class Factory(InfrastructureFactory[TrackingRecorder]):
         """The ledger's own; options that would make another one are refused rather than passed over."""
         for option in ("CIPHER_TOPIC", "CIPHER_KEY", "COMPRESSOR_TOPIC", "TRANSCODER_TOPIC", "MAPPER_TOPIC"):
             if self.env.get(option):
-                raise _option_refused(option)
+                raise option_refused(option)
         return LedgerMapper(transcoder, catalog=self.catalog)
 
     def event_store(self, mapper: Any = None, recorder: Any = None) -> Any:
@@ -272,7 +197,7 @@ class Factory(InfrastructureFactory[TrackingRecorder]):
     def aggregate_recorder(self, purpose: str = "events") -> LedgerRecorder:
         """The same recorder; a ledger keeps no snapshots."""
         if purpose != "events":
-            raise _option_refused(self.IS_SNAPSHOTTING_ENABLED)
+            raise option_refused(self.IS_SNAPSHOTTING_ENABLED)
         return self.application_recorder()
 
     def tracking_recorder(self, tracking_recorder_class: type[TrackingRecorder] | None = None) -> NoReturn:
@@ -329,31 +254,13 @@ _COLUMNS = ("position", "execution_id", "version", "type", "schema_version", "da
 
 
 def _stored(row: Any) -> dict[str, Any]:
-    envelope = Envelope(
-        recorded_at=row.recorded_at,
-        schema_version=row.schema_version,
-        data=_NULL if row.data is None else msgspec.Raw(row.data),
-        context=Context(*(getattr(row, name) for name in _CONTEXT)),
-    )
+    context = Context(*(getattr(row, name) for name in _CONTEXT))
     return {
         "originator_id": row.execution_id,
         "originator_version": row.version,
         "topic": row.type,
-        "state": _encode_envelope(envelope),
+        "state": encode_envelope(row.recorded_at, row.schema_version, row.data, context),
     }
-
-
-def _uuid(value: UUID | str) -> UUID:
-    return value if isinstance(value, UUID) else UUID(value)
-
-
-def _option_refused(option: str) -> InvalidInput:
-    return InvalidInput(
-        field=option,
-        problem="a ledger does not take it: payloads stay readable and are hashed as they are stored",
-        remedy="Leave it out; where it is meant for a view in the same environment, put the projection's name before "
-        "it, as in MYPROJECTION_CIPHER_TOPIC.",
-    )
 
 
 def _write_refused() -> ReadOnly:
