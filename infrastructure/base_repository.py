@@ -78,7 +78,7 @@ class BaseRepository(Generic[Model]):
     def _get_model(self) -> type[Model]:
         return self.entity.model
 
-    async def get(self, id: int) -> Model | None:
+    async def get(self, id: int | str) -> Model | None:
         """The entity with this id, or None."""
         return await self._read(lambda session: self._find(session, self._target(id)))
 
@@ -96,13 +96,14 @@ class BaseRepository(Generic[Model]):
         assert created is not None
         return created
 
-    async def update(self, id: int, data: Mapping[str, Any], **options: Unpack[WriteOptions]) -> Model | None:
+    async def update(self, id: int | str, data: Mapping[str, Any], **options: Unpack[WriteOptions]) -> Model | None:
         """Change fields; None where there is no such entity. An empty update changes nothing."""
-        return await self._write(id, Update(changes=self.entity.aggregate.parse(data, creating=False)), options)
+        changes = self.entity.aggregate.parse(data, creating=False)
+        return await self._write(self._target(id), Update(changes=changes), options)
 
-    async def delete(self, id: int, **options: Unpack[WriteOptions]) -> bool:
+    async def delete(self, id: int | str, **options: Unpack[WriteOptions]) -> bool:
         """Take the entity out of its table and keep its events; False where there is no such entity."""
-        found = await self._write(id, Delete(), options, lambda _: True)
+        found = await self._write(self._target(id), Delete(), options, lambda _: True)
         return bool(found)
 
     async def flush(self) -> None:
@@ -110,20 +111,20 @@ class BaseRepository(Generic[Model]):
         with translated():
             await self.session.run_sync(_flush)
 
-    def _target(self, target: int | str | None) -> int | str | None:
-        if isinstance(target, str):
-            return check_text(target, self.entity.aggregate.key_field, KEY_LENGTH)
-        return None if target is None else check_int(target, "id", -(2**63))
+    def _target(self, target: int | str) -> int | str:
+        return self._key(target) if isinstance(target, str) else check_int(target, "id", -(2**63))
+
+    def _key(self, key: str) -> str:
+        return check_text(key, self.entity.aggregate.key_field, KEY_LENGTH)
 
     async def _read(self, read: Callable[[Session], _T]) -> _T:
         with translated():
             return await self.session.run_sync(read)
 
-    def _find(self, session: Session, target: int | str | None) -> Model | None:
-        assert target is not None
+    def _find(self, session: Session, target: int | str) -> Model | None:
         unit = UnitOfWork.on(session)
         if unit is not None and (pending := unit.find(self._store, self.ledger, target)) is not None:
-            return self._model(pending.row)
+            return pending.handed_out(self._model(self.entity.copy(pending.row)))
         table = self.entity.table
         column = table.c.id if isinstance(target, int) else self.entity.key_column
         statement = select(table).where(table.c.ledger_id == self.ledger, column == target)
@@ -140,7 +141,7 @@ class BaseRepository(Generic[Model]):
         options: WriteOptions,
         answer: Callable[[Row | None], Any] | None = None,
     ) -> Any:
-        request = self._request(self._target(target), command, dict(options))
+        request = self._request(target, command, dict(options))
         with translated():
             return await self.session.run_sync(self._run, request, answer or self._model)
 
@@ -162,10 +163,8 @@ class BaseRepository(Generic[Model]):
             decided = UnitOfWork.of(session).submit(self._store, request)
             if decided is None:
                 return None
-            result = answer(decided.row)
-            if decided.pending is not None and isinstance(result, self.model) and decided.pending.work.base is None:
-                decided.pending.entities.append(result)
-            return result
+            result = answer(self.entity.copy(decided.row))
+            return decided.pending.handed_out(result) if decided.pending is not None else result
         outcome = self._run_and_commit(session, request)
         return None if outcome is None else answer(outcome.row)
 

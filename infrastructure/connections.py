@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -10,6 +13,7 @@ import sqlalchemy
 from sqlalchemy import Connection, Engine, event, make_url
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.util.concurrency import await_only, in_greenlet
 
 from ..domain import EngineNotConfigured, InvalidInput
 
@@ -61,6 +65,7 @@ def _options(url: str, options: dict[str, Any]) -> dict[str, Any]:
 def _configure(engine: Engine) -> None:
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _set_pragmas)
+        event.listen(engine, "savepoint", _begin_before_savepoint)
 
 
 def configure_sqlite(engine: AsyncEngine | Engine) -> None:
@@ -73,14 +78,33 @@ def configure_sqlite(engine: AsyncEngine | Engine) -> None:
 
 def _set_pragmas(connection: Any, _: Any) -> None:
     cursor = connection.cursor()
-    for pragma in (
-        f"busy_timeout = {int(BUSY_TIMEOUT * 1000)}",
-        "journal_mode = WAL",
-        "synchronous = FULL",
-        "foreign_keys = ON",
-    ):
+    cursor.execute(f"PRAGMA busy_timeout = {int(BUSY_TIMEOUT * 1000)}")
+    _switch_to_wal(cursor)
+    for pragma in ("synchronous = FULL", "foreign_keys = ON"):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
+
+
+def _switch_to_wal(cursor: Any) -> None:
+    # Processes that open a new file at once get in each other's way here, and SQLite's busy_timeout does not cover it.
+    deadline = time.monotonic() + BUSY_TIMEOUT
+    while True:
+        try:
+            cursor.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if not error.sqlite_errorname.startswith("SQLITE_BUSY") or time.monotonic() > deadline:
+                raise
+        if in_greenlet():  # an async engine: other tasks go on meanwhile
+            await_only(asyncio.sleep(0.01))
+        else:
+            time.sleep(0.01)
+
+
+def _begin_before_savepoint(connection: Connection, _: str) -> None:
+    # The driver begins no transaction for a savepoint, and releasing SQLite's outermost savepoint commits.
+    if not _in_transaction(connection):
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
 def check_connection(connection: Connection) -> None:
@@ -101,24 +125,36 @@ def check_connection(connection: Connection) -> None:
 
 
 @contextmanager
-def write_transaction(connection: Connection, *, savepoint: bool) -> Iterator[None]:
+def write_transaction(connection: Connection, *, savepoint: bool, begin: bool = False) -> Iterator[None]:
     """Run a write. On SQLite the write lock is taken before anything is read; what fails leaves nothing behind.
 
-    With `savepoint`, a failed statement on PostgreSQL does not abort the caller's transaction.
+    With `savepoint`, a failed statement on PostgreSQL does not abort the caller's transaction. With `begin`, several
+    statements on a connection in autocommit mode are one transaction, committed at the end.
     """
-    if connection.dialect.name == "sqlite" and not _in_transaction(connection):
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
+    if connection.dialect.name == "sqlite":
+        begins = None if _in_transaction(connection) else "BEGIN IMMEDIATE"
+    else:
+        begins = "BEGIN" if begin else None
+    if begins is not None:
+        connection.exec_driver_sql(begins)
         try:
             yield
+            if begin and connection.dialect.name != "sqlite":
+                connection.exec_driver_sql("COMMIT")
         except BaseException:
-            if _in_transaction(connection):
-                connection.exec_driver_sql("ROLLBACK")
+            _roll_back(connection)
             raise
     elif savepoint or connection.dialect.name == "sqlite":
         with connection.begin_nested():
             yield
     else:
         yield
+
+
+def _roll_back(connection: Connection) -> None:
+    # SQLite has rolled back by itself after some errors, and a lost connection has nothing to roll back.
+    if not connection.invalidated and (connection.dialect.name != "sqlite" or _in_transaction(connection)):
+        connection.exec_driver_sql("ROLLBACK")
 
 
 def _in_transaction(connection: Connection) -> bool:

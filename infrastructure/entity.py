@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from copy import deepcopy
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 from sqlalchemy import Table
 
-from ..domain import EXECUTION_CATALOG, Catalog, Execution, LedgerAggregate
+from ..domain import EXECUTION_CATALOG, Catalog, Execution, LedgerAggregate, Payload
 from .tables import ExecutionHistory
 from .types import JsonText, to_json
 
@@ -39,6 +41,20 @@ class Entity:
     def json_columns(self) -> frozenset[str]:
         """Columns whose values are written as JSON text."""
         return frozenset(column.name for column in self.table.columns if isinstance(column.type, JsonText))
+
+    @cached_property
+    def projected_types(self) -> tuple[str, ...]:
+        """Stored names of the events that change the projected row beyond its version."""
+        return tuple(
+            event.TOPIC for event in self.catalog if event.removes or event.payload.changes is not Payload.changes
+        )
+
+    def copy(self, row: Mapping[str, Any] | None) -> dict[str, Any] | None:
+        """A projected row to hand out: what a caller does to its JSON values must not reach events that still wait."""
+        if row is None:
+            return None
+        json = self.json_columns
+        return {name: deepcopy(value) if name in json else value for name, value in row.items()}
 
     def to_database(self, row: dict[str, Any]) -> dict[str, Any]:
         """A projected row with its JSON values as text, for statements that bypass the column types."""

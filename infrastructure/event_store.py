@@ -2,32 +2,41 @@
 
 from __future__ import annotations
 
-import random
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from hashlib import sha256
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import msgspec
 from sqlalchemy import Connection, delete, insert, select
 from sqlalchemy.exc import DBAPIError
 
-from ..domain import Command, CommandIdReused, Context, Create, LedgerBusy, Limits, VersionConflict, stream_id
+from ..domain import (
+    Command,
+    CommandIdReused,
+    Context,
+    Create,
+    LedgerBusy,
+    Limits,
+    StreamState,
+    VersionConflict,
+    fold,
+    stream_id,
+)
 from . import append_postgresql, append_sqlite
 from .batch import Appended, Batch, Receipt, Row, Work, make_batch
-from .codec import encode_event
+from .codec import decode_event, encode_event
 from .connections import check_connection, write_transaction
 from .database_errors import UniqueViolation, is_unique_violation
 from .entity import EXECUTIONS, Entity
-from .streams import Found, StoredReceipt, read_stream
-from .tables import command_receipts, ledgers
+from .streams import Found, StoredReceipt, lock_streams, read_stream
+from .tables import command_receipts, execution_events, ledgers
 
-_ATTEMPTS = 1_000
-"""Decisions on one command before the store gives up: each failed one means that another writer moved on."""
+_ATTEMPTS = 20
+"""Decisions on one command before the store gives up: each failed one means that another writer was first."""
 
 
 def utc_now() -> datetime:
@@ -93,18 +102,22 @@ class EventStore:
         check_connection(connection)
         # A violated key aborts a PostgreSQL transaction that is not ours to lose; only these commands insert keys.
         savepoint = not autocommit and (isinstance(request.command, Create) or request.command_id is not None)
-        for attempt in range(_ATTEMPTS):
+        moved: UUID | None = None
+        for _ in range(_ATTEMPTS):
             try:
-                with write_transaction(connection, savepoint=savepoint):
+                with write_transaction(connection, savepoint=savepoint, begin=autocommit and moved is not None):
+                    if moved is not None:
+                        lock_streams(connection, request.ledger, [moved])
                     outcome = self._try(connection, request)
             except UniqueViolation:
-                outcome = _AGAIN
-            if outcome is not _AGAIN:
+                outcome = _Again(None)
+            if not isinstance(outcome, _Again):
                 return outcome
-            time.sleep(random.uniform(0, min(attempt, 10)) / 1000)
+            # Writers of one execution would meet again and again: from the second try on, they queue for its row.
+            moved = outcome.moved
         raise LedgerBusy(problem="too many writers change the same execution", remedy="Try again later.")
 
-    def _try(self, connection: Connection, request: Request) -> Any:
+    def _try(self, connection: Connection, request: Request) -> Outcome | _Again | None:
         found = self.read(connection, request)
         if found.receipt is not None:
             return self.replay(connection, request, found.receipt)
@@ -118,7 +131,7 @@ class EventStore:
         if appended is None:
             if not found.ledger_exists:
                 self.ensure_ledger(connection, request.ledger)
-            return _AGAIN
+            return _Again(work.base.execution_id if work.base else None)
         return Outcome(
             execution_id=work.aggregate.id,
             id=work.id or appended.id + 1,
@@ -128,7 +141,7 @@ class EventStore:
             row=appended.row,
         )
 
-    def _settle(self, connection: Connection, request: Request, work: Work) -> Any:
+    def _settle(self, connection: Connection, request: Request, work: Work) -> Outcome:
         """The outcome of a command that changed nothing."""
         if work.receipts:
             self.write_receipts(connection, request.ledger, work.receipts)
@@ -203,7 +216,7 @@ class EventStore:
             version=receipt.outcome["version"],
             first_position=receipt.first_position,
             event_count=receipt.event_count,
-            row=self.read_row(connection, request.ledger, state.id),
+            row=self.read_row_at(connection, request.ledger, state, receipt.outcome["version"]),
             replayed=True,
         )
 
@@ -233,6 +246,23 @@ class EventStore:
         statement = select(table).where(table.c.ledger_id == ledger, table.c.id == id)
         return connection.execute(statement).mappings().one_or_none()
 
+    def read_row_at(self, connection: Connection, ledger: str, state: StreamState, version: int) -> Row | None:
+        """The projected row as it was at a version, folded from the events that set something."""
+        event = execution_events.c
+        statement = (
+            select(execution_events)
+            .where(
+                event.ledger_id == ledger,
+                event.execution_id == state.execution_id,
+                event.version <= version,
+                event.type.in_(self.entity.projected_types) | (event.version == version),
+            )
+            .order_by(event.version)
+        )
+        row = fold(decode_event(stored, self.entity.catalog) for stored in connection.execute(statement))
+        blank = dict.fromkeys(self.entity.table.columns.keys())
+        return None if row is None else blank | {"ledger_id": ledger, "id": state.id} | row
+
     def forget_receipts(self, connection: Connection, ledger: str, before: datetime) -> int:
         """Delete receipts recorded before a time, and answer how many: their commands could then run again."""
         column = command_receipts.c
@@ -241,7 +271,11 @@ class EventStore:
             return connection.execute(statement).rowcount
 
 
-_AGAIN: Any = object()
+class _Again(NamedTuple):
+    """Nothing was written: read and decide again."""
+
+    moved: UUID | None
+    """The stream that another writer moved on, if that is why."""
 
 
 def check_same_command(request: Request, fingerprint: bytes) -> None:

@@ -38,7 +38,7 @@ class ExecutionRepository(BaseRepository[ExecutionHistory]):
 
     async def get_execution_by_job_id(self, job_id: str) -> ExecutionHistory | None:
         """The execution with this job id, or None."""
-        return await self._read(lambda session: self._find(session, self._target(job_id)))
+        return await self._read(lambda session: self._find(session, self._key(job_id)))
 
     async def get_execution_history(
         self, limit: int = 100, offset: int = 0, **filters: Unpack[HistoryFilters]
@@ -177,4 +177,4 @@ class ExecutionRepository(BaseRepository[ExecutionHistory]):
     async def _command(
         self, execution_id: int | str, command: Command, options: WriteOptions
     ) -> ExecutionHistory | None:
-        return await self._write(execution_id, command, options)
+        return await self._write(self._target(execution_id), command, options)

@@ -40,7 +40,7 @@ CREATE TRIGGER execution_events_no_replace BEFORE INSERT ON execution_events
 WHEN EXISTS (
     SELECT 1 FROM execution_events e WHERE e.ledger_id = NEW.ledger_id
     AND (e.position = NEW.position OR (e.execution_id = NEW.execution_id AND e.version = NEW.version))
-)
+) OR EXISTS (SELECT 1 FROM execution_events e WHERE e.rowid = NEW.rowid)
 BEGIN SELECT RAISE(ABORT, 'execution_events is append-only: REPLACE refused'); END
 """,
 )

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any, NamedTuple, TypedDict
 
 import msgspec
-from sqlalchemy import ColumnElement, Select, Table, Text, and_, cast, func, literal, select, tuple_
+from sqlalchemy import ColumnElement, Select, Table, Text, and_, cast, exists, func, literal, select, tuple_
 from sqlalchemy.dialects.postgresql import JSONB
 
 from ..domain import InvalidInput, parse_status
@@ -131,7 +131,8 @@ def check_page(limit: Any, offset: Any = 0) -> tuple[int, int]:
 def _statuses(value: Any) -> tuple[str, ...] | None:
     if value is None:
         return None
-    values = [value] if isinstance(value, str) else list(value)
+    several = isinstance(value, Iterable) and not isinstance(value, str)
+    values: list[Any] = list(value) if several else [value]
     if not values:
         raise InvalidInput(field="status", problem="is empty", remedy="Name a status, or leave it out.")
     return tuple(dict.fromkeys(parse_status(each).value for each in values))
@@ -171,11 +172,16 @@ def _has_attributes_sqlite(attributes: Mapping[str, Any]) -> ColumnElement[bool]
 
 
 def _has_attribute_sqlite(name: str, value: Any) -> ColumnElement[bool]:
-    path = '$."' + name.replace('"', '\\"') + '"'
-    kind = func.json_type(_HISTORY.c.attributes, path)
+    # Not by a path: versions of SQLite differ in how a path names a key with a quote or a backslash.
+    each = func.json_each(_HISTORY.c.attributes).table_valued("key", "type", "atom")
+    conditions: list[ColumnElement[bool]] = [each.c.key == name]
     if value is None:
-        return kind == "null"
-    if isinstance(value, bool):
-        return kind == ("true" if value else "false")
-    found = func.json_extract(_HISTORY.c.attributes, path)
-    return and_(kind.in_(("text",) if isinstance(value, str) else ("integer", "real")), found == value)
+        conditions.append(each.c.type == "null")
+    elif isinstance(value, bool):
+        conditions.append(each.c.type == ("true" if value else "false"))
+    else:
+        conditions += [
+            each.c.type.in_(("text",) if isinstance(value, str) else ("integer", "real")),
+            each.c.atom == value,
+        ]
+    return exists().where(*conditions)

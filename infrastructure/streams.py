@@ -58,7 +58,7 @@ def read_stream(
     if target is not None and first.version is not None:
         state = _state(first)
     if command_id is not None and first.fingerprint is not None:
-        receipt = StoredReceipt(first.fingerprint, first.first_position, first.event_count, first.outcome)
+        receipt = StoredReceipt(first.fingerprint, first.first_position, first.event_count, first.receipt_outcome)
     known = {row.step_id: Step(row.step_outcome) for row in rows if row.step_id is not None} if steps else {}
     return Found(first.known_ledger is not None, state, known, receipt)
 
@@ -112,16 +112,16 @@ def _statement(target: type, with_steps: bool, with_receipt: bool) -> TextualSel
         columns += [execution_streams.c[name] for name in _STREAM]
     if with_receipt:
         joins.append("LEFT JOIN command_receipts r ON r.ledger_id = :ledger_id AND r.command_id = :command_id")
-        found = [receipts.c.fingerprint, receipts.c.first_position, receipts.c.event_count, receipts.c.outcome]
-        names += [f"r.{column.name}" for column in found]
-        columns += found
+        names += ["r.fingerprint", "r.first_position", "r.event_count", "r.outcome AS receipt_outcome"]
+        columns += [receipts.c.fingerprint, receipts.c.first_position, receipts.c.event_count]
+        columns.append(receipts.c.outcome.label("receipt_outcome"))
     if with_steps:
         joins.append(
             "LEFT JOIN execution_steps p ON p.ledger_id = :ledger_id AND p.execution_id = s.execution_id "
             "AND p.step_id IN :steps"
         )
         binds.append(bindparam("steps", expanding=True))
-        names += ["p.step_id", "p.outcome"]
+        names += ["p.step_id", "p.outcome AS step_outcome"]
         columns += [execution_steps.c.step_id, execution_steps.c.outcome.label("step_outcome")]
     statement = text(f"SELECT {', '.join(names)} FROM (SELECT 1) one {' '.join(joins)}")
     return statement.bindparams(*binds).columns(*columns)

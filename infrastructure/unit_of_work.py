@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import event
+from sqlalchemy import Connection, event
 from sqlalchemy.orm import Session, SessionTransaction
 
-from ..domain import LedgerBusy, row_changes, stream_id
+from ..domain import Delete, LedgerBusy, VersionConflict, row_changes, stream_id
 from .batch import Batch, Work, make_batch
 from .connections import check_connection, write_transaction
-from .database_errors import UniqueViolation
+from .database_errors import UniqueViolation, translated
 from .event_store import EventStore, Request, check_same_command
 from .streams import Found, lock_streams, read_steps, read_stream
 
@@ -34,6 +35,12 @@ class Pending:
     requests: list[Request] = field(default_factory=list)
     entities: list[Any] = field(default_factory=list)
     """What was handed out for a stream that begins here, to learn its id at the flush."""
+
+    def handed_out(self, entity: Any) -> Any:
+        """The same entity, remembered where it has no id yet."""
+        if self.work.base is None and isinstance(entity, self.store.entity.model):
+            self.entities.append(entity)
+        return entity
 
 
 class Decided(NamedTuple):
@@ -76,8 +83,9 @@ class UnitOfWork:
 
     def _before_savepoint(self, _: Session, transaction: SessionTransaction) -> None:
         # What came before a savepoint must survive its rollback, so it goes in first.
-        if transaction.nested:
-            self.flush()
+        # Through the parent, for the session's own connection would begin the savepoint first.
+        if transaction.nested and transaction.parent is not None and self._pending:
+            self.flush(transaction.parent.connection(None))
 
     def _after_transaction(self, _: Session, transaction: SessionTransaction) -> None:
         if transaction.parent is None:
@@ -139,7 +147,7 @@ class UnitOfWork:
         else:
             pending = None
         if pending is not None and not _is_current(pending.work, found.state):
-            self._decide_again(pending, found)
+            self._decide_again(self._session.connection(), pending, found)
         return pending
 
     def _read_row(self, store: EventStore, request: Request, work: Work) -> dict[str, Any] | None:
@@ -148,16 +156,18 @@ class UnitOfWork:
         row = store.read_row(self._session.connection(), request.ledger, work.id)
         return dict(row) if row is not None else None
 
-    def _decide_again(self, pending: Pending, found: Found) -> None:
+    def _decide_again(self, connection: Connection, pending: Pending, found: Found) -> None:
         """Another writer moved the stream on: the same commands, decided on what it left."""
-        connection = self._session.connection()
         names = frozenset[str]().union(*(request.command.step_ids() for request in pending.requests))
         steps = read_steps(connection, pending.ledger, pending.work.aggregate.id, names) if names else {}
         fresh = found._replace(steps=steps)
         work: Work | None = None
         for request in pending.requests:
-            work = pending.store.decide(request, fresh, work) or work
-        if work is None:  # deleted meanwhile: nothing is left to do
+            decided = pending.store.decide(request, fresh, work)
+            if decided is None and not isinstance(request.command, Delete):
+                raise _deleted_meanwhile(pending.work, fresh.state)  # nothing that was promised vanishes silently
+            work = decided or work
+        if work is None:  # it was to be deleted, and is
             work = Work(fresh.state, pending.work.aggregate)
         pending.work = work
         row = None
@@ -167,19 +177,22 @@ class UnitOfWork:
             row = None if each.removes else (row or {}) | row_changes(each)
         pending.row = row
 
-    def flush(self) -> None:
-        """Append what is pending, ledger by ledger: streams ordered by id, the head last."""
+    def flush(self, connection: Connection | None = None) -> None:
+        """Append what is pending, ledger by ledger: streams ordered by id, the head last. All of it, or nothing."""
         if not self._pending:
             return
         everything = sorted(self._pending.values(), key=lambda pending: pending.ledger)
+        groups = [(ledger, list(group)) for ledger, group in groupby(everything, key=lambda pending: pending.ledger)]
         try:
-            for ledger, group in groupby(everything, key=lambda pending: pending.ledger):
-                self._flush_ledger(ledger, list(group))
+            with translated():
+                connection = connection or self._session.connection()
+                with write_transaction(connection, savepoint=True) if len(groups) > 1 else nullcontext():
+                    for ledger, group in groups:
+                        self._flush_ledger(connection, ledger, group)
         finally:
             self.discard()
 
-    def _flush_ledger(self, ledger: str, group: list[Pending]) -> None:
-        connection = self._session.connection()
+    def _flush_ledger(self, connection: Connection, ledger: str, group: list[Pending]) -> None:
         keys = any(pending.work.base is None or pending.work.receipts for pending in group)
         for _ in range(_FLUSHES):
             try:
@@ -190,7 +203,7 @@ class UnitOfWork:
                 continue
         raise LedgerBusy(problem="other writers create the same keys", remedy="Roll back and try again.")
 
-    def _append(self, connection: Any, ledger: str, group: list[Pending]) -> None:
+    def _append(self, connection: Connection, ledger: str, group: list[Pending]) -> None:
         store = group[0].store
         self._lock(connection, ledger, group)
         batch = make_batch(ledger, [pending.work for pending in group])
@@ -204,14 +217,14 @@ class UnitOfWork:
         elif batch.receipts:
             store.write_receipts(connection, ledger, batch.receipts)
 
-    def _lock(self, connection: Any, ledger: str, group: list[Pending]) -> None:
+    def _lock(self, connection: Connection, ledger: str, group: list[Pending]) -> None:
         """Take the locks, and decide again wherever the state is not the one that was decided on."""
         states = lock_streams(connection, ledger, [pending.work.aggregate.id for pending in group])
         for pending in group:
             receipts = [r.command_id for r in pending.work.receipts]
             state = states.get(pending.work.aggregate.id)
             if not _is_current(pending.work, state):
-                self._decide_again(pending, Found(True, state, {}, None))
+                self._decide_again(connection, pending, Found(True, state, {}, None))
             for command_id in receipts:
                 found = read_stream(connection, ledger, None, command_id=command_id)
                 if found.receipt is not None:
@@ -225,6 +238,11 @@ class UnitOfWork:
         for pending in group:
             for entity in pending.entities:
                 entity.id = born.get(pending.work.aggregate.id, entity.id)
+
+
+def _deleted_meanwhile(work: Work, state: Any) -> VersionConflict:
+    actual = state.version if state else 0
+    return VersionConflict(key=work.aggregate.key, expected=work.base.version if work.base else 0, actual=actual)
 
 
 def _is_current(work: Work, state: Any) -> bool:

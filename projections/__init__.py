@@ -1,6 +1,7 @@
 """Read models and the questions they answer."""
 
 from .event_query import EventFilters
+from .ledger_names import ledger_names
 from .ledger_queries import LedgerQueries, LedgerSummary
 from .recorded_event import RecordedEvent
 from .timeline import StatusSpan, StepSpan, Timeline, make_timeline
@@ -13,5 +14,6 @@ __all__ = [
     "StatusSpan",
     "StepSpan",
     "Timeline",
+    "ledger_names",
     "make_timeline",
 ]

@@ -1,0 +1,104 @@
+"""The composition root of the command line and the service: settings in, an open ledger out."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlalchemy import make_url
+from sqlalchemy.exc import ArgumentError
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
+
+from ..domain import InvalidInput, LedgerError, SchemaNotReady
+from ..infrastructure import EventStore, ExecutionRepository, Settings, check_schema, create_engine, migrate
+from ..infrastructure.database_errors import translated
+
+
+class NothingRecorded(LedgerError):
+    """Nothing is recorded yet: there is no file {path}. Begin with `execution-ledger record -- COMMAND`."""
+
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """What serves every request: the database and the store over it."""
+
+    settings: Settings
+    engine: AsyncEngine
+    sessions: async_sessionmaker[AsyncSession]
+    store: EventStore
+
+    def executions(
+        self, session: AsyncSession, *, commit: bool = True, actor: str | None = None
+    ) -> ExecutionRepository:
+        """The executions of the ledger that the settings name."""
+        name = self.settings.ledger
+        return ExecutionRepository(session, commit=commit, ledger=name, store=self.store, actor=actor)
+
+
+@asynccontextmanager
+async def open_ledger(settings: Settings, *, create: bool = True) -> AsyncIterator[Ledger]:
+    """Open the database that the settings name, its schema checked.
+
+    With `create` a missing or older SQLite file is brought up to date first; a server's schema never changes by itself.
+    """
+    file = sqlite_file(settings.database_url)
+    if file is not None and not create and not file.exists():
+        raise NothingRecorded(path=str(file))
+    check_folder(settings.database_url)
+    engine = create_engine(settings.database_url, pool_size=settings.pool_size)
+    try:
+        await _check_schema(engine, settings, migrating=create and file is not None)
+        sessions = async_sessionmaker(engine, expire_on_commit=False)
+        yield Ledger(settings, engine, sessions, EventStore(limits=settings.limits))
+    finally:
+        await engine.dispose()
+
+
+def sqlite_file(url: str) -> Path | None:
+    """The file of a SQLite database; None for a server."""
+    try:
+        parsed = make_url(url)
+    except ArgumentError as error:
+        raise InvalidInput(
+            field="database_url", problem="is not a database URL", remedy="Use sqlite:///file.db or postgresql://…"
+        ) from error
+    if parsed.get_backend_name() != "sqlite":
+        return None
+    if not parsed.database or parsed.database == ":memory:":
+        raise InvalidInput(
+            field="database_url",
+            problem="names no file",
+            remedy="Use sqlite:///file.db: memory forgets what it is told.",
+        )
+    return Path(parsed.database)
+
+
+def check_folder(url: str) -> Path | None:
+    """The file of a SQLite database, in a folder that exists; None for a server."""
+    file = sqlite_file(url)
+    if file is not None and not file.parent.is_dir():
+        raise InvalidInput(
+            field="database_url", problem=f"there is no folder {file.parent}", remedy="Make it, or name another file."
+        )
+    return file
+
+
+async def _check_schema(engine: AsyncEngine, settings: Settings, *, migrating: bool) -> None:
+    try:
+        await _ask(engine)
+    except SchemaNotReady:
+        if not migrating:
+            raise
+        await asyncio.to_thread(migrate, settings.database_url)
+        await _ask(engine)
+
+
+async def _ask(engine: AsyncEngine) -> None:
+    with translated():
+        async with engine.connect() as connection:
+            await connection.run_sync(check_schema)

@@ -1,0 +1,174 @@
+"""The service as a process: where it listens, how it ends, and what it does without its database."""
+
+from __future__ import annotations
+
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import httpx
+import pytest
+
+from execution_ledger.api.housekeeping import forget_receipts
+from execution_ledger.api.loopback import check_loopback
+from execution_ledger.api.runtime import open_ledger
+from execution_ledger.api.server import serve
+from execution_ledger.domain import InvalidInput, SchemaNotReady, StoreUnavailable
+from execution_ledger.infrastructure import ExecutionRepository, Settings, migrate
+from support import Database
+from support.http_service import make_client, running
+from support.postgres import Server, start_server
+
+_SERVE = """
+from execution_ledger.api.server import serve
+from execution_ledger.infrastructure import Settings
+serve(Settings())
+"""
+
+
+@contextmanager
+def process(database_url: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """`serve` in a process of its own, and its address once it has printed it."""
+    env = os.environ | {"EXECUTION_LEDGER_DATABASE_URL": database_url, "EXECUTION_LEDGER_PORT": "0"}
+    command = [sys.executable, "-c", _SERVE]
+    with subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as started:
+        watchdog = threading.Timer(60, started.kill)
+        watchdog.start()
+        try:
+            assert started.stdout is not None
+            words = started.stdout.readline().split()
+            assert words[:3] == ["execution-ledger", "listens", "on"], (words, started.communicate())
+            yield started, words[3].removesuffix("/api/v1")
+        finally:
+            watchdog.cancel()
+            started.kill()
+
+
+def test_sigterm_under_load_loses_no_acknowledged_write(database: Database) -> None:
+    with process(database.url) as (started, address):
+        acknowledged: queue.SimpleQueue[str] = queue.SimpleQueue()
+        enough = threading.Event()
+
+        def write() -> None:
+            with make_client(address) as client:
+                while True:
+                    try:
+                        answer = client.post("executions", json={})
+                    except httpx.TransportError:
+                        return
+                    assert answer.status_code == 201
+                    acknowledged.put(answer.json()["job_id"])
+                    if acknowledged.qsize() >= 40:
+                        enough.set()
+
+        with ThreadPoolExecutor(4) as pool:
+            writers = [pool.submit(write) for _ in range(4)]
+            assert enough.wait(30)
+            started.send_signal(signal.SIGTERM)
+            for writer in writers:
+                writer.result()
+        assert started.wait(30) == 0
+        assert started.communicate()[1] == ""
+    told = set()
+    while not acknowledged.empty():
+        told.add(acknowledged.get())
+    with running(Settings(database_url=database.url)) as address, make_client(address) as client:
+        kept = {each["job_id"] for each in client.get("executions", params={"limit": 1000}).json()["executions"]}
+        assert told <= kept
+        assert len(kept) - len(told) <= 4  # answers that were on their way
+        assert client.get("ledger").json()["size"] == len(kept)
+
+
+def test_ctrl_c_ends_it_well(tmp_path: Path) -> None:
+    with process(f"sqlite:///{tmp_path / 'new.db'}") as (started, address):
+        assert httpx.get(f"{address}/healthz", trust_env=False).status_code == 200
+        started.send_signal(signal.SIGINT)
+        assert started.wait(30) == 0
+        assert started.communicate()[1] == ""
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "", "192.0.2.1", "*", "no-such-host.invalid"])
+def test_a_host_that_others_could_reach_is_refused_before_anything_else(host: str, tmp_path: Path) -> None:
+    settings = Settings(database_url=f"sqlite:///{tmp_path / 'new.db'}", host=host)
+    with pytest.raises(InvalidInput, match="loopback") as refused:
+        serve(settings)
+    assert "\n" not in str(refused.value)
+    assert not (tmp_path / "new.db").exists()
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.1.2.3", "::1", "localhost"])
+def test_a_loopback_address_is_taken(host: str) -> None:
+    check_loopback(host)
+
+
+def test_a_server_without_the_schema_is_refused_in_one_line(postgres_server: Server) -> None:
+    url = postgres_server.create_database()
+    try:
+        with pytest.raises(SchemaNotReady, match="execution-ledger migrate") as refused:
+            serve(Settings(database_url=url, port=0))
+        assert "\n" not in str(refused.value)
+        migrate(url)
+        with running(Settings(database_url=url)) as address, make_client(address) as client:
+            assert client.post("executions", json={}).status_code == 201
+    finally:
+        postgres_server.drop_database(url)
+
+
+def test_a_database_that_cannot_be_reached_is_told_in_one_line() -> None:
+    with pytest.raises(StoreUnavailable) as refused:
+        serve(Settings(database_url="postgresql://nobody@127.0.0.1:1/none", port=0))
+    assert "\n" not in str(refused.value)
+
+
+def test_without_its_database_it_answers_503_and_recovers_by_itself() -> None:
+    server = start_server()
+    try:
+        migrate(server.url)
+        settings = Settings(database_url=server.url)
+        with running(settings) as address, make_client(address) as client:
+            client.post("executions", json={"job_id": "j"})
+            server.kill()
+            for _ in range(3):
+                for answer in (
+                    client.get("executions/j"),
+                    client.get("executions"),
+                    client.get("events"),
+                    client.get("ledger"),
+                    client.post("executions", json={}, headers={"Idempotency-Key": "later"}),
+                    client.post("executions/j/start"),
+                ):
+                    assert answer.status_code == 503, answer.text
+                    assert answer.json()["type"].endswith(":store-unavailable")
+                    assert int(answer.headers["retry-after"]) > 0
+                    assert "127.0.0.1" not in answer.text
+            assert httpx.get(f"{address}/healthz", trust_env=False).status_code == 200
+            server.restart()
+            assert client.get("executions/j").status_code == 200
+            assert client.post("executions", json={}, headers={"Idempotency-Key": "later"}).status_code == 201
+            assert client.get("ledger").json()["size"] == 2
+            server.restart()  # in an orderly way this time: the connections of the pool are dead, the server is not
+            answers = [client.get("executions/j").status_code for _ in range(12)]
+            assert set(answers) <= {200, 503}
+            assert answers[-1] == 200
+    finally:
+        server.stop()
+
+
+async def test_old_receipts_of_every_ledger_are_forgotten(settings: Settings) -> None:
+    async with open_ledger(settings) as ledger:
+        for name in ("default", "other"):
+            async with ledger.sessions() as session:
+                await ExecutionRepository(session, ledger=name).create_execution({}, command_id="c")
+        assert await forget_receipts(ledger) == 0
+        later = datetime.now(UTC) + timedelta(days=settings.receipt_days, hours=1)
+        ledger.store.clock = lambda: later
+        assert await forget_receipts(ledger) == 2
+        assert await forget_receipts(ledger) == 0

@@ -1,0 +1,53 @@
+"""One small tree: every error carries its data, says it in words, and survives a trip between processes."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from typing import Any
+
+import pytest
+
+from execution_ledger import domain
+from execution_ledger.domain import LedgerError
+
+DATA: dict[str, dict[str, Any]] = {
+    "InvalidInput": {"field": "f", "problem": "p {x}", "remedy": "r"},
+    "PayloadTooLarge": {"field": "f", "problem": "p", "remedy": "r"},
+    "IllegalTransition": {"job_id": "j", "source": "running", "problem": "p", "remedy": "r"},
+    "DuplicateKey": {"key": "k", "ledger": "l", "deleted": True},
+    "DuplicateJobId": {"key": "k", "ledger": "l", "deleted": False},
+    "UnknownStep": {"job_id": "j", "step_id": "s"},
+    "StepConflict": {"job_id": "j", "step_id": "s", "problem": "p", "remedy": "r"},
+    "VersionConflict": {"key": "k", "expected": 1, "actual": 2},
+    "CommandIdReused": {"command_id": "c"},
+    "LedgerBusy": {"problem": "p", "remedy": "r"},
+    "StoreUnavailable": {"problem": "p"},
+    "StoreError": {"problem": "p"},
+    "SchemaNotReady": {"problem": "p"},
+    "EngineNotConfigured": {"missing": "m"},
+    "UnknownEventType": {"topic": "t", "schema_version": 3},
+    "ReadOnly": {"what": "w", "remedy": "r"},
+}
+
+
+def test_these_are_all_the_errors_that_there_are() -> None:
+    exported = {name: getattr(domain, name) for name in domain.__all__}
+    errors = {name for name, each in exported.items() if isinstance(each, type) and issubclass(each, LedgerError)}
+    assert errors - {"LedgerError"} == set(DATA)
+
+
+@pytest.mark.parametrize("name", DATA)
+def test_an_error_carries_its_data_and_says_it(name: str) -> None:
+    error = getattr(domain, name)(**DATA[name])
+    assert {field: getattr(error, field) for field in DATA[name]} == DATA[name]
+    assert "{" not in str(error).replace("{x}", "")
+    for field, value in DATA[name].items():
+        assert str(value) in str(error) or field == "deleted"
+
+
+@pytest.mark.parametrize("name", DATA)
+def test_an_error_survives_pickling_and_copying(name: str) -> None:
+    error = getattr(domain, name)(**DATA[name])
+    for twin in (pickle.loads(pickle.dumps(error)), copy.copy(error)):
+        assert (type(twin), str(twin), twin.details) == (type(error), str(error), error.details)
