@@ -7,8 +7,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from sqlalchemy import make_url
+from sqlalchemy import event, make_url
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 
@@ -16,11 +17,18 @@ from ..domain import InvalidInput, LedgerError, SchemaNotReady
 from ..infrastructure import EventStore, ExecutionRepository, Settings, check_schema, create_engine, migrate
 from ..infrastructure.database_errors import translated
 
+_CONNECT_TIMEOUT = 10
+"""Seconds to reach a server, unless the URL says `?connect_timeout=…`; the driver's own are more than two minutes."""
+
 
 class NothingRecorded(LedgerError):
     """Nothing is recorded yet: there is no file {path}. Begin with `execution-ledger record -- COMMAND`."""
 
     path: str
+
+
+class UnknownSchema(LedgerError):
+    """The database has a schema that this version does not know. Upgrade execution-ledger."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,13 +58,27 @@ async def open_ledger(settings: Settings, *, create: bool = True) -> AsyncIterat
     if file is not None and not create and not file.exists():
         raise NothingRecorded(path=str(file))
     check_folder(settings.database_url)
-    engine = create_engine(settings.database_url, pool_size=settings.pool_size)
+    engine = create_engine(settings.database_url, pool_size=settings.pool_size, **_connect_options(settings))
     try:
         await _check_schema(engine, settings, migrating=create and file is not None)
         sessions = async_sessionmaker(engine, expire_on_commit=False)
         yield Ledger(settings, engine, sessions, EventStore(limits=settings.limits))
     finally:
         await engine.dispose()
+
+
+async def shorten_waits(ledger: Ledger, seconds: float) -> None:
+    """From now on SQLite tells after so many seconds that another process writes, for callers that try again."""
+    if ledger.engine.dialect.name != "sqlite":
+        return
+
+    def shorten(connection: Any, _: Any) -> None:
+        cursor = connection.cursor()
+        cursor.execute(f"PRAGMA busy_timeout = {int(seconds * 1000)}")
+        cursor.close()
+
+    event.listen(ledger.engine.sync_engine, "connect", shorten)
+    await ledger.engine.dispose()  # connections that wait for longer
 
 
 def sqlite_file(url: str) -> Path | None:
@@ -88,13 +110,30 @@ def check_folder(url: str) -> Path | None:
     return file
 
 
+def bring_up_to_date(url: str) -> None:
+    """Migrate the database at a URL."""
+    from alembic.util import CommandError  # a fifth of a second that other commands need not spend
+
+    try:
+        migrate(url)
+    except CommandError as error:
+        raise UnknownSchema from error
+
+
+def _connect_options(settings: Settings) -> dict[str, Any]:
+    url = make_url(settings.database_url)
+    if url.get_backend_name() == "sqlite" or "connect_timeout" in url.query:
+        return {}
+    return {"connect_args": {"connect_timeout": _CONNECT_TIMEOUT}}
+
+
 async def _check_schema(engine: AsyncEngine, settings: Settings, *, migrating: bool) -> None:
     try:
         await _ask(engine)
     except SchemaNotReady:
         if not migrating:
             raise
-        await asyncio.to_thread(migrate, settings.database_url)
+        await asyncio.to_thread(bring_up_to_date, settings.database_url)
         await _ask(engine)
 
 

@@ -19,6 +19,11 @@ MAX_DEPTH = 100
 
 _INT64 = 2**63
 
+# A database shows times in a zone of its own: nearer to the edges, they would leave the years that Python knows, and a
+# row with such a time could be written and never be read again.
+_FIRST = datetime(1, 1, 2, tzinfo=UTC)
+_LAST = datetime(9999, 12, 31, tzinfo=UTC)
+
 
 def shown(value: Any) -> str:
     """The beginning of a value as code, for a message."""
@@ -70,14 +75,15 @@ def check_time(value: Any, field: str) -> datetime:
         raise InvalidInput(
             field=field, problem=f"{type(value).__name__} is not a time", remedy="Send a datetime (naive means UTC)."
         )
-    if value.tzinfo is None:
-        return value.replace(tzinfo=UTC)
     try:
-        return value.astimezone(UTC)
-    except OverflowError as error:
+        time = value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+    except OverflowError:
+        time = None
+    if time is None or not _FIRST <= time < _LAST:
         raise InvalidInput(
-            field=field, problem="is out of range in UTC", remedy="Send a time in year 1 to 9999."
-        ) from error
+            field=field, problem="is out of range", remedy="Send a time from 0001-01-02 to 9999-12-30, in UTC."
+        )
+    return time
 
 
 def check_int(value: Any, field: str, least: int, most: int = _INT64 - 1) -> int:

@@ -216,6 +216,17 @@ async def test_receipts_point_to_the_right_events_of_a_large_append(session: Asy
         assert stored[receipt.first_position - 1].command_id == receipt.command_id
 
 
+async def test_a_creation_sent_again_after_the_deletion_creates_nothing(
+    repository: ExecutionRepository, engine: AsyncEngine
+) -> None:
+    await repository.create({"job_id": "job"}, command_id="c1")
+    await repository.delete(1)
+    again = await repository.create({"job_id": "job"}, command_id="c1")
+    assert (again.id, again.version, again.status) == (1, 1, "pending"), "the first outcome"
+    assert await repository.get(1) is None
+    assert await ledger.types(engine) == ["created", "deleted"]
+
+
 async def test_forgotten_receipts_let_their_commands_run_again(
     repository: ExecutionRepository, engine: AsyncEngine
 ) -> None:

@@ -125,3 +125,37 @@ async def test_a_time_in_another_zone_is_the_same_instant_in_utc(repository: Exe
     created = await repository.create({"created_at": "2026-01-31T17:45:00+05:45"})
     for execution in (created, await repository.get(1)):
         assert (execution.created_at, execution.created_at.utcoffset()) == (NOON, timedelta(0))
+
+
+@pytest.mark.parametrize("time", ["0001-01-02T00:00:00Z", "1883-11-18T12:03:58Z", "9999-12-30T23:59:59.999999Z"])
+async def test_times_at_the_edges_come_back_whatever_zone_the_server_is_in(
+    repository: ExecutionRepository, engine: AsyncEngine, time: str
+) -> None:
+    created = await repository.create({"created_at": time}, occurred_at=time)
+    executions, _ = await repository.get_execution_history(created_from=time)
+    (event,) = await ledger.events(engine)
+    assert created.created_at == executions[0].created_at == event.occurred_at == datetime.fromisoformat(time)
+
+
+async def test_the_longest_names_in_the_widest_characters_fit(session: AsyncSession, engine: AsyncEngine) -> None:
+    clef = "\U0001d11e"
+    name = clef * 255
+    told = {"actor": name, "correlation_id": name, "causation_id": name, "reason": clef * 2_000}
+    repository = ExecutionRepository(session, ledger=clef * 63, **told)
+    fields = (
+        "job_id",
+        "run_name",
+        "parent_job_id",
+        "group_email",
+        "trigger_type",
+        "execution_type",
+        "stop_requested_by",
+    )
+    await repository.create(dict.fromkeys(fields, name), command_id=name)
+    await repository.start_step(name, name, name, kind=name)
+    row = await repository.get_execution_by_job_id(name)
+    assert {getattr(row, field) for field in fields} == {name}
+    assert (await repository.get_execution_history(job_id_prefix=name, run_name_prefix=name, parent_job_id=name))[
+        1
+    ] == 1
+    assert {event.actor for event in await ledger.events(engine, clef * 63)} == {name}

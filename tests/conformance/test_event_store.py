@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from sqlalchemy import event, select
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 
-from execution_ledger.domain import Limits, PayloadTooLarge, Tree
-from execution_ledger.infrastructure import EventStore, ExecutionRepository, create_engine
+from execution_ledger.domain import InvalidInput, Limits, PayloadTooLarge
+from execution_ledger.infrastructure import EventStore, ExecutionRepository, compute_root, create_engine
 from execution_ledger.infrastructure.tables import execution_events, execution_steps
 from support import Database, ledger
 from support.wire import tapped
@@ -95,10 +95,14 @@ async def test_digests_and_leaves_are_those_of_the_stored_rows(session: AsyncSes
         assert row.leaf_hash == sha256(b"\x00" + form.encode()).digest()
         leaves.append(row.leaf_hash)
     assert len(set(leaves)) == 10
-    for size in range(11):
-        tree = Tree()
-        tree.extend(leaves[:size])
-        assert tree.root == naive_root(leaves[:size])
+    async with engine.connect() as connection:
+        for size in range(11):
+            computed = await connection.run_sync(compute_root, "default", size)
+            assert (computed.size, computed.root) == (size, naive_root(leaves[:size]))
+        assert (await connection.run_sync(compute_root, "default")).root == naive_root(leaves)
+        assert (await connection.run_sync(compute_root, "no such ledger")).root == naive_root([])
+        with pytest.raises(InvalidInput, match="11 is more than the ledger's 10 events"):
+            await connection.run_sync(compute_root, "default", 11)
 
 
 async def test_streams_are_named_by_ledger_and_job_id_alone(session: AsyncSession) -> None:
@@ -161,6 +165,13 @@ async def test_a_payload_over_the_limit_is_refused_and_nothing_is_written(
         assert "payload_bytes" in refused.value.remedy
         await repository.session.commit()
     assert await ledger.everything(engine) == before
+
+
+async def test_a_payload_just_under_the_limit_comes_back_whole(repository: ExecutionRepository) -> None:
+    text = "é" * 4_190_000
+    await repository.create({"job_id": "job"})
+    completed = await repository.mark_execution_completed(1, {"text": text})
+    assert completed.result == (await repository.get(1)).result == {"text": text}
 
 
 async def test_the_limit_is_a_setting_and_counts_bytes(session: AsyncSession, engine: AsyncEngine) -> None:

@@ -15,9 +15,7 @@ from support import Database, ledger
 
 COLUMNS = ", ".join(column.name for column in execution_events.columns)
 OTHERS = ", ".join(column.name for column in execution_events.columns if column.name not in ("position", "version"))
-UPSERT = (
-    "INSERT INTO execution_events SELECT * FROM execution_events WHERE true ON CONFLICT (ledger_id, position) DO {}"
-)
+ONCE_MORE = "INSERT INTO execution_events SELECT * FROM execution_events WHERE true"
 
 CHANGES = {
     "UPDATE": "UPDATE execution_events SET actor = 'eve'",
@@ -25,7 +23,7 @@ CHANGES = {
     "UPDATE of nothing but the payload": "UPDATE execution_events SET data = NULL, salt = NULL",
     "DELETE": "DELETE FROM execution_events",
     "DELETE of one row": "DELETE FROM execution_events WHERE position = 2",
-    "upsert": UPSERT.format("UPDATE SET actor = 'eve'"),
+    "upsert": ONCE_MORE + " ON CONFLICT (ledger_id, position) DO UPDATE SET actor = 'eve'",
 }
 POSTGRESQL = {
     "TRUNCATE": "TRUNCATE execution_events",
@@ -86,7 +84,7 @@ async def test_an_event_at_a_taken_position_is_refused(engine: AsyncEngine) -> N
         await ExecutionRepository(session).create({"job_id": "job"})
     async with engine.connect() as connection:
         with pytest.raises(DBAPIError):
-            await connection.execute(text("INSERT INTO execution_events SELECT * FROM execution_events"))
+            await connection.execute(text(ONCE_MORE))
 
 
 def pragmas(connection: Connection) -> dict[str, object]:

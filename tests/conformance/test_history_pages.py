@@ -168,6 +168,23 @@ async def test_filters_hold_together(repository: ExecutionRepository) -> None:
 
 
 @pytest.mark.parametrize(
+    "filters",
+    [
+        {"run_name_prefix": "r"}, {"job_id_prefix": "j"}, {"parent_job_id": "p"}, {"attributes": {"k": 1}},
+        {"status": ["pending", "running"]}, {"created_from": NOON}, {},
+    ],
+)  # fmt: skip
+async def test_of_equal_times_the_highest_id_comes_first_whatever_the_filter(
+    repository: ExecutionRepository, filters: dict[str, Any]
+) -> None:
+    same = {"run_name": "r", "parent_job_id": "p", "attributes": {"k": 1}, "created_at": NOON}
+    await fill(repository, (same | {"job_id": f"j{at * 7 % 10}"} for at in range(10)))
+    executions, _ = await repository.get_execution_history(**filters)
+    assert [each.id for each in executions] == list(range(10, 0, -1))
+    assert await by_cursor(repository, 3, **filters) == await by_offset(repository, 3, **filters)
+
+
+@pytest.mark.parametrize(
     "wrong",
     [
         {"status": "done"}, {"status": []}, {"status": 5}, {"status": ["running", None]}, {"created_from": "soon"},

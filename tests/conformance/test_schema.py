@@ -57,9 +57,9 @@ POSTGRESQL_CATALOG = {
     "triggers": "SELECT tgname, pg_get_triggerdef(oid), tgenabled FROM pg_trigger WHERE NOT tgisinternal",
     "functions": f"""
         SELECT pg_get_functiondef(p.oid) FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace WHERE {PUBLIC}""",
-    "others": f"""
-        SELECT t.typname FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace WHERE {PUBLIC} AND t.typtype <> 'c'
-        AND t.typcategory <> 'A'""",
+    "types": f"""
+        SELECT t.typname FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace
+        WHERE {PUBLIC} AND t.typtype <> 'c' AND t.typcategory <> 'A'""",
     "version": "SELECT version_num FROM alembic_version",
 }
 
@@ -138,11 +138,13 @@ def test_the_catalogs_tell_schemas_apart(new_database: NewDatabase, new_engine: 
     create_schema(new_engine)
     same = catalog(declared(new_database()))
     url = new_engine.url.render_as_string(hide_password=False)
+    sqlite = new_engine.dialect.name == "sqlite"
+    trigger = "execution_events_no_delete" if sqlite else "execution_events_append_only ON execution_events"
     for change in (
         "CREATE INDEX more ON execution_events (ledger_id)",
         "DROP INDEX execution_events_actor",
         "ALTER TABLE ledgers ADD COLUMN more bigint",
-        f"DROP TRIGGER {'execution_events_no_delete' if new_engine.dialect.name == 'sqlite' else 'execution_events_append_only ON execution_events'}",
+        f"DROP TRIGGER {trigger}",
     ):
         before = catalog(url)
         with new_engine.begin() as connection:

@@ -54,9 +54,8 @@ async def invoices(engine: AsyncEngine) -> list[int]:
 async def test_every_call_works_on_any_engine(any_engine: AsyncEngine, commit: bool) -> None:
     async with AsyncSession(any_engine) as session:
         repository = ExecutionRepository(session, commit=commit, actor="ada", occurred_at="2026-01-31T12:00:00Z")
-        await repository.create(
-            {"job_id": "job", "inputs": {"é": [1.5, None]}, "attributes": {"k": 1}}, command_id="c0"
-        )
+        inputs = {"é": [1.5, None]}
+        await repository.create({"job_id": "job", "inputs": inputs, "attributes": {"k": 1}}, command_id="c0")
         await repository.create({"created_at": "2026-01-31T12:00:00Z", "run_name": "r"})
         await session.commit()
         await repository.update_execution(1, {"status": "running", "progress": 0.5}, expected_version=1)
@@ -75,7 +74,7 @@ async def test_every_call_works_on_any_engine(any_engine: AsyncEngine, commit: b
         with pytest.raises(IllegalTransition):
             await repository.mark_execution_failed("job", "e")
         row = await repository.get_execution_by_job_id("job")
-        assert (row.status, row.result, row.inputs, row.version) == ("completed", {"rows": 3}, {"é": [1.5, None]}, 9)
+        assert (row.status, row.result, row.inputs, row.version) == ("completed", {"rows": 3}, inputs, 9)
         executions, total = await repository.get_execution_history(
             status=["completed"], attributes={"k": 1}, created_from="2026-01-01", job_id_prefix="j"
         )

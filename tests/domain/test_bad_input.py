@@ -215,9 +215,20 @@ def test_times_become_utc_and_naive_ones_are_taken_as_utc(given: Any, meant: dat
     assert taken.utcoffset() == timedelta(0)
 
 
-def test_a_time_outside_of_what_utc_can_say_is_refused() -> None:
-    edge = datetime.max.replace(tzinfo=timezone(timedelta(hours=-1)))
-    refused(lambda: Create.of({"created_at": edge}), "created_at")
+@pytest.mark.parametrize(
+    "time",
+    [
+        datetime.max.replace(tzinfo=timezone(timedelta(hours=-1))),
+        datetime.min.replace(tzinfo=timezone(timedelta(hours=1))),
+        datetime.max,
+        datetime.min,
+        "9999-12-31T23:59:59Z",
+        "0001-01-01T23:59:59Z",
+    ],
+)
+def test_a_time_that_some_time_zone_cannot_say_is_refused(time: Any) -> None:
+    refused(lambda: Create.of({"created_at": time}), "created_at")
+    refused(lambda: make_context(Context(), occurred_at=time), "occurred_at")
 
 
 @pytest.mark.parametrize("given", ["running", "RUNNING", " Running\n", Enum("Any", {"R": "Running"}).R])

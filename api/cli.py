@@ -1,0 +1,146 @@
+"""The command line: `execution-ledger`."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from . import cli_reading, cli_record
+from .cli_errors import EXIT_CODES, RECORD_EXIT_CODES, explain, print_error
+from .cli_options import Actor, Database, Given, LedgerName, load_settings
+
+_EXAMPLES = (
+    "execution-ledger record -- make test",
+    "execution-ledger record --step build -- make --step test -- make test",
+    "execution-ledger history --status failed",
+    "execution-ledger timeline make-test-x7k2m9pq",
+)
+
+
+def _epilog(examples: Sequence[str], about: str, codes: dict[int, str]) -> str:
+    statuses = (f"  {code:<3}  {meaning}" for code, meaning in codes.items())
+    return "\n".join(("[dim]Examples[/dim]", *(f"  {line}" for line in examples), "", f"[dim]{about}[/dim]", *statuses))
+
+
+app = typer.Typer(
+    name="execution-ledger",
+    help="A ledger of executions: every change appended, nothing overwritten.",
+    epilog=_epilog(_EXAMPLES, "Exit status (of `record`: that of the command that it runs)", EXIT_CODES),
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import PackageNotFoundError, version
+
+        try:
+            print(version("execution-ledger"))
+        except PackageNotFoundError:  # run from a checkout
+            print("unknown: the package is not installed")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    ctx: typer.Context,
+    database: Database = None,
+    ledger: LedgerName = None,
+    actor: Actor = None,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, metavar="", help="Show the version and exit.")
+    ] = False,
+) -> None:
+    ctx.obj = Given(database, ledger, actor)
+
+
+app.command(
+    "record",
+    help=cli_record.HELP,
+    short_help="Run a command and record it.",
+    epilog=_epilog(_EXAMPLES[:2], "Exit status: the command's own, and", RECORD_EXIT_CODES),
+    options_metavar="[OPTIONS] -- COMMAND…",
+    # From its first word on, everything belongs to the command.
+    context_settings={"allow_extra_args": True, "allow_interspersed_args": False},
+)(cli_record.record)
+app.command("status")(cli_reading.status)
+app.command("history")(cli_reading.history)
+app.command("timeline")(cli_reading.timeline)
+app.command("ledger")(cli_reading.ledger_)
+
+
+@app.command()
+def migrate(ctx: typer.Context, database: Database = None) -> None:
+    """Bring the database to the schema of this version, from nothing or from any older one."""
+    from sqlalchemy import make_url
+
+    from .runtime import bring_up_to_date, check_folder
+
+    url = load_settings(ctx, database_url=database).database_url
+    check_folder(url)
+    bring_up_to_date(url)
+    print(f"The database has the schema of this version: {make_url(url).render_as_string()}")
+
+
+@app.command()
+def serve(
+    ctx: typer.Context,
+    database: Database = None,
+    ledger: LedgerName = None,
+    host: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="A loopback address.", show_default="127.0.0.1")
+    ] = None,
+    port: Annotated[int | None, typer.Option(metavar="N", help="0 takes a free one.", show_default="8470")] = None,
+) -> None:
+    """Serve HTTP on this machine."""
+    settings = load_settings(ctx, database_url=database, ledger=ledger, host=host, port=port)
+    from .server import serve as run
+
+    run(settings)
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command line and answer its exit status."""
+    try:
+        status = app(list(arguments) or ["--help"], prog_name="execution-ledger", standalone_mode=False)
+    except typer.Abort:
+        return 130
+    except Exception as error:
+        status, message = explain(error)
+        print_error(message)
+    return status if isinstance(status, int) else 0
+
+
+def main() -> None:
+    """Run as a program."""
+    _open_standard_streams()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal that lacks a character shows another one
+    try:
+        sys.exit(run(sys.argv[1:]))
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def _open_standard_streams() -> None:
+    """See to it that no pipe or file of ours takes the number of a stream that we were started without."""
+    for fd in (0, 1, 2):
+        try:
+            os.fstat(fd)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
+    sys.stdout = sys.stdout or os.fdopen(1, "w", closefd=False)
+    sys.stderr = sys.stderr or os.fdopen(2, "w", closefd=False)
+
+
+if __name__ == "__main__":
+    main()
