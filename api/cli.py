@@ -10,9 +10,9 @@ from typing import Annotated
 
 import typer
 
-from . import cli_reading, cli_record
-from .cli_errors import EXIT_CODES, RECORD_EXIT_CODES, explain, print_error
-from .cli_options import Actor, Database, Given, LedgerName, load_settings
+from .terminal import reading_commands, record_command
+from .terminal.errors import EXIT_CODES, RECORD_EXIT_CODES, explain, print_error
+from .terminal.options import Actor, Database, Given, LedgerName, load_settings
 
 _EXAMPLES = (
     "execution-ledger record -- make test",
@@ -64,17 +64,17 @@ def _options(
 
 app.command(
     "record",
-    help=cli_record.HELP,
+    help=record_command.HELP,
     short_help="Run a command and record it.",
     epilog=_epilog(_EXAMPLES[:2], "Exit status: the command's own, and", RECORD_EXIT_CODES),
     options_metavar="[OPTIONS] -- COMMAND…",
     # From its first word on, everything belongs to the command.
     context_settings={"allow_extra_args": True, "allow_interspersed_args": False},
-)(cli_record.record)
-app.command("status")(cli_reading.status)
-app.command("history")(cli_reading.history)
-app.command("timeline")(cli_reading.timeline)
-app.command("ledger")(cli_reading.ledger_)
+)(record_command.record)
+app.command("status")(reading_commands.status)
+app.command("history")(reading_commands.history)
+app.command("timeline")(reading_commands.timeline)
+app.command("ledger")(reading_commands.ledger_)
 
 
 @app.command()
@@ -82,7 +82,8 @@ def migrate(ctx: typer.Context, database: Database = None) -> None:
     """Bring the database to the schema of this version, from nothing or from any older one."""
     from sqlalchemy import make_url
 
-    from .runtime import bring_up_to_date, check_folder
+    from ..infrastructure import migrate as bring_up_to_date
+    from .runtime import check_folder
 
     url = load_settings(ctx, database_url=database).database_url
     check_folder(url)
@@ -102,7 +103,7 @@ def serve(
 ) -> None:
     """Serve HTTP on this machine."""
     settings = load_settings(ctx, database_url=database, ledger=ledger, host=host, port=port)
-    from .server import serve as run
+    from .http.server import serve as run
 
     run(settings)
 

@@ -15,7 +15,7 @@ from rich.rule import Rule
 from rich.text import Text
 
 from .cli import run
-from .show_text import make_console
+from .terminal.show_text import make_console
 
 FOLDER = Path(".demo")
 """In the current folder; git ignores the ledger in it."""

@@ -27,10 +27,6 @@ class NothingRecorded(LedgerError):
     path: str
 
 
-class UnknownSchema(LedgerError):
-    """The database has a schema that this version does not know. Upgrade execution-ledger."""
-
-
 @dataclass(frozen=True, slots=True)
 class Ledger:
     """What serves every request: the database and the store over it."""
@@ -110,16 +106,6 @@ def check_folder(url: str) -> Path | None:
     return file
 
 
-def bring_up_to_date(url: str) -> None:
-    """Migrate the database at a URL."""
-    from alembic.util import CommandError  # a fifth of a second that other commands need not spend
-
-    try:
-        migrate(url)
-    except CommandError as error:
-        raise UnknownSchema from error
-
-
 def _connect_options(settings: Settings) -> dict[str, Any]:
     url = make_url(settings.database_url)
     if url.get_backend_name() == "sqlite" or "connect_timeout" in url.query:
@@ -133,11 +119,11 @@ async def _check_schema(engine: AsyncEngine, settings: Settings, *, migrating: b
     except SchemaNotReady:
         if not migrating:
             raise
-        await asyncio.to_thread(bring_up_to_date, settings.database_url)
+        await asyncio.to_thread(migrate, settings.database_url)
         await _ask(engine)
 
 
 async def _ask(engine: AsyncEngine) -> None:
-    with translated():
+    with translated():  # connecting may fail, too
         async with engine.connect() as connection:
             await connection.run_sync(check_schema)

@@ -78,7 +78,7 @@ class LedgerAggregate(Aggregate):
     """The payload field that names the entity, unique in its ledger for ever."""
 
     def __init__(self, data: Any) -> None:
-        self.key: str = getattr(data, self.key_field)
+        self.key: str = getattr(data, self.key_field, "")  # an erased payload has none
         self.status: str | None = None
         self.started_at: datetime | None = None
         self.deleted = False

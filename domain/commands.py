@@ -10,12 +10,10 @@ import msgspec
 
 from .details import Details, parse_details
 from .errors import InvalidInput
-from .limits import KEY_LENGTH
+from .limits import KEY_LENGTH, TEXT_LENGTH
 from .payloads import NoteLevel, StepOutcome
 from .status import TARGET_OF, ExecutionStatus
 from .values import check_json, check_object, check_text, check_time, shown
-
-_TEXT = 1_000_000_000  # bounded by the payload's limit
 
 
 class Command(msgspec.Struct, frozen=True, tag=True, omit_defaults=True, kw_only=True):
@@ -153,7 +151,7 @@ class FinishStep(Command, frozen=True):
             step_id=_key(step_id, "step_id"),
             outcome=_one_of(StepOutcome, outcome, "outcome"),
             result=check_json(result, "result"),
-            error=None if error is None else check_text(error, "error", _TEXT),
+            error=None if error is None else check_text(error, "error", TEXT_LENGTH),
             finished_at=None if finished_at is None else check_time(finished_at, "finished_at"),
         )
 
@@ -183,7 +181,7 @@ class Note(Command, frozen=True):
     ) -> Self:
         """`source` says where the text comes from ("stdout"); `step_id` ties it to a step."""
         return cls(
-            text=check_text(text, "text", _TEXT, min_length=1),
+            text=check_text(text, "text", TEXT_LENGTH, min_length=1),
             level=_one_of(NoteLevel, level, "level"),
             source=None if source is None else _key(source, "source"),
             step_id=None if step_id is None else _key(step_id, "step_id"),

@@ -12,12 +12,10 @@ from typing import Any, NamedTuple
 from msgspec import UNSET, UnsetType
 
 from .errors import InvalidInput
-from .limits import KEY_LENGTH
+from .limits import KEY_LENGTH, TEXT_LENGTH
 from .payloads import Payload
 from .status import parse_status
 from .values import check_fraction, check_int, check_json, check_object, check_text, check_time, shown
-
-_TEXT = 1_000_000_000  # bounded by the payload's limit
 
 
 class Details(Payload, frozen=True, omit_defaults=True, kw_only=True):
@@ -70,8 +68,8 @@ FIELDS: dict[str, Field] = {
     "status": Field("status", nullable=False),
     "inputs": Field("json"),
     "result": Field("json"),
-    "error": Field("text", max_length=_TEXT),
-    "message": Field("text", max_length=_TEXT, label=True),
+    "error": Field("text", max_length=TEXT_LENGTH),
+    "message": Field("text", max_length=TEXT_LENGTH, label=True),
     "run_name": Field("text", label=True),
     "trigger_type": Field("text"),
     "execution_type": Field("text"),
@@ -81,7 +79,7 @@ FIELDS: dict[str, Field] = {
     "created_at": Field("time", nullable=False),
     "started_at": Field("time"),
     "completed_at": Field("time"),
-    "stop_reason": Field("text", max_length=_TEXT),
+    "stop_reason": Field("text", max_length=TEXT_LENGTH),
     "stop_requested_by": Field("text"),
     "partial_results": Field("json"),
     "late_outcome": Field("json", create=False, update=False),

@@ -100,6 +100,12 @@ class LedgerBusy(LedgerError):
     remedy: str
 
 
+class UnitRefused(LedgerError):
+    """What this session decided was refused when it was to be appended: {problem} Roll back before you go on."""
+
+    problem: str
+
+
 class StoreUnavailable(LedgerError):
     """The database did not answer: {problem}. Check that it runs and can be reached, then try again."""
 
@@ -118,6 +124,12 @@ class SchemaNotReady(LedgerError):
     problem: str
 
 
+class SchemaTooNew(LedgerError):
+    """The database's schema ({revision}) is of a later version of execution-ledger. Upgrade execution-ledger."""
+
+    revision: str
+
+
 class EngineNotConfigured(LedgerError):
     """This SQLite connection lacks {missing}. Call `configure_sqlite(engine)` once after you create your engine, or \
 use `create_engine` of execution_ledger.infrastructure."""
@@ -130,6 +142,14 @@ class UnknownEventType(LedgerError):
 
     topic: str
     schema_version: int
+
+
+class EventMissing(LedgerError):
+    """Event {position} of the {size} in ledger {ledger!r} is missing: somebody removed it. Restore it from a backup."""
+
+    ledger: str
+    position: int
+    size: int
 
 
 class ReadOnly(LedgerError):

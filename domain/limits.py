@@ -12,6 +12,9 @@ KEY_LENGTH = 255
 REASON_LENGTH = 2_000
 """Characters of a reason."""
 
+TEXT_LENGTH = 1_000_000_000
+"""Characters of texts that only the limit on the whole payload bounds: errors, messages, notes."""
+
 LEDGER_LENGTH = 63
 """Characters of a ledger's name."""
 

@@ -83,7 +83,7 @@ class BaseRepository(Generic[Model]):
         return await self._read(lambda session: self._find(session, self._target(id)))
 
     async def get_all(self) -> list[Model]:
-        """Every entity of the ledger, ordered by id."""
+        """Every entity of the ledger, ordered by id. What waits with `commit=False` is flushed first."""
         table = self.entity.table
         statement = select(table).where(table.c.ledger_id == self.ledger).order_by(table.c.id)
         return await self._read(lambda session: self._load_all(session, statement))
@@ -160,22 +160,29 @@ class BaseRepository(Generic[Model]):
 
     def _run(self, session: Session, request: Request, answer: Callable[[Row | None], Any]) -> Any:
         if not self._commit:
-            decided = UnitOfWork.of(session).submit(self._store, request)
-            if decided is None:
-                return None
-            result = answer(self.entity.copy(decided.row))
-            return decided.pending.handed_out(result) if decided.pending is not None else result
+            return self._submit(session, request, answer)
+        if UnitOfWork.on(session):
+            # Together with what waits there: a second append in one transaction would take locks against the order.
+            result = self._submit(session, request, answer)
+            session.commit()
+            return result
         outcome = self._run_and_commit(session, request)
         return None if outcome is None else answer(outcome.row)
+
+    def _submit(self, session: Session, request: Request, answer: Callable[[Row | None], Any]) -> Any:
+        decided = UnitOfWork.of(session).submit(self._store, request)
+        if decided is None:
+            return None
+        result = answer(self.entity.copy(decided.row))
+        return decided.pending.handed_out(result) if decided.pending is not None else result
 
     def _run_and_commit(self, session: Session, request: Request) -> Outcome | None:
         idle = _is_idle(session)
         # Outside a transaction the append is one statement that commits itself.
-        autocommit = idle and isinstance(session.get_bind(), Engine) and session.get_bind().dialect.name != "sqlite"
+        autocommit = idle and _commits_by_itself(session)
         connection = session.connection(execution_options={"isolation_level": "AUTOCOMMIT"} if autocommit else None)
         check_connection(connection)
         try:
-            _flush(session)
             outcome = self._store.execute(connection, request, autocommit=autocommit)
         except LedgerError:
             if idle:
@@ -201,6 +208,13 @@ class BaseRepository(Generic[Model]):
 def _flush(session: Session) -> None:
     if (unit := UnitOfWork.on(session)) is not None:
         unit.flush()
+
+
+def _commits_by_itself(session: Session) -> bool:
+    """Whether a statement may commit itself: not where the caller's hooks expect a transaction around it."""
+    bind, hooks = session.get_bind(), session.dispatch
+    hooked = hooks.after_begin or hooks.before_commit or hooks.before_flush or hooks.after_flush
+    return isinstance(bind, Engine) and bind.dialect.name != "sqlite" and not hooked
 
 
 def _is_idle(session: Session) -> bool:

@@ -39,7 +39,7 @@ def translate(error: Exception) -> LedgerError:
     if isinstance(error, PoolTimeout):
         return LedgerBusy(problem="every connection of the pool is in use", remedy="Try again, or allow a larger pool.")
     original = getattr(error, "orig", None) or error
-    problem = " ".join(str(original).split()) or type(original).__name__
+    problem = " ".join(str(original).split()).rstrip(" .:?!") or type(original).__name__
     state = sqlstate(error)
     if state is not None:
         if state in _BUSY:
@@ -75,6 +75,11 @@ def is_unique_violation(error: DBAPIError) -> bool:
         return True
     name = getattr(error.orig, "sqlite_errorname", "")
     return name in {"SQLITE_CONSTRAINT_UNIQUE", "SQLITE_CONSTRAINT_PRIMARYKEY"}
+
+
+def is_conflict(error: DBAPIError) -> bool:
+    """Whether PostgreSQL gave up a transaction for the sake of another one: the same one may succeed now."""
+    return sqlstate(error) in ("40001", "40P01")
 
 
 def sqlstate(error: Exception) -> str | None:

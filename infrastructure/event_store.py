@@ -30,7 +30,7 @@ from . import append_postgresql, append_sqlite
 from .batch import Appended, Batch, Receipt, Row, Work, make_batch
 from .codec import decode_event, encode_event
 from .connections import check_connection, write_transaction
-from .database_errors import UniqueViolation, is_unique_violation
+from .database_errors import UniqueViolation, is_conflict, is_unique_violation
 from .entity import EXECUTIONS, Entity
 from .streams import Found, StoredReceipt, lock_streams, read_stream
 from .tables import command_receipts, execution_events, ledgers
@@ -59,9 +59,9 @@ class Request:
     """The same id with the same command is answered with the first outcome, and appends nothing."""
 
     def fingerprint(self) -> bytes:
-        """What makes two commands the same: target, command, actor and reason."""
-        parts = [self.target, self.command, self.context.actor, self.context.reason, self.expected_version]
-        return sha256(msgspec.json.encode(parts)).digest()
+        """What makes two commands for the same entity the same: command, actor, reason and expected version."""
+        parts = [self.command, self.context.actor, self.context.reason, self.expected_version]
+        return sha256(msgspec.json.encode(parts, order="deterministic")).digest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +98,7 @@ class EventStore:
         """Decide and append one command; None where its target does not exist.
 
         Costs one read and one statement on PostgreSQL. The caller commits, unless the connection is in autocommit mode.
+        One command for each transaction: several go through a `UnitOfWork`, which keeps the order of locks.
         """
         check_connection(connection)
         # A violated key aborts a PostgreSQL transaction that is not ours to lose; only these commands insert keys.
@@ -111,6 +112,10 @@ class EventStore:
                     outcome = self._try(connection, request)
             except UniqueViolation:
                 outcome = _Again(None)
+            except DBAPIError as error:
+                if not (autocommit and is_conflict(error)):
+                    raise
+                outcome = _Again(None)  # nothing of the caller's was lost with this transaction
             if not isinstance(outcome, _Again):
                 return outcome
             # Writers of one execution would meet again and again: from the second try on, they queue for its row.
@@ -205,11 +210,11 @@ class EventStore:
 
     def replay(self, connection: Connection, request: Request, receipt: StoredReceipt) -> Outcome:
         """The outcome of an earlier command with the same id; another command with that id is refused."""
-        check_same_command(request, receipt.fingerprint)
         execution_id = UUID(receipt.outcome["execution_id"])
         state = read_stream(connection, request.ledger, execution_id).state
         assert state is not None, "streams are never dropped"
         assert state.id is not None
+        check_same_command(request, receipt.fingerprint, state.id, state.key)
         return Outcome(
             execution_id=execution_id,
             id=state.id,
@@ -278,9 +283,10 @@ class _Again(NamedTuple):
     """The stream that another writer moved on, if that is why."""
 
 
-def check_same_command(request: Request, fingerprint: bytes) -> None:
-    """Refuse a command id that was used for something else."""
-    if request.fingerprint() != fingerprint:
+def check_same_command(request: Request, fingerprint: bytes, id: int | None, key: str) -> None:
+    """Refuse a command id that was used for something else; `id` and `key` are those of the entity it was used on."""
+    same_entity = isinstance(request.command, Create) or request.target in (id, key)
+    if not same_entity or request.fingerprint() != fingerprint:
         raise CommandIdReused(command_id=request.command_id)
 
 

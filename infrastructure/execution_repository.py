@@ -46,6 +46,7 @@ class ExecutionRepository(BaseRepository[ExecutionHistory]):
         """A page ordered by created_at and id, newest first, and how many there are in all.
 
         Without filters, or with one on the status alone, the total costs one row whatever the size of the ledger.
+        What waits with `commit=False` is flushed first, as a session does; such pages are best read before the changes.
         """
         limit, offset = check_page(limit, offset)
         query = HistoryQuery.of(self.ledger, filters)
@@ -60,7 +61,10 @@ class ExecutionRepository(BaseRepository[ExecutionHistory]):
     async def get_execution_page(
         self, limit: int = 100, cursor: str | None = None, **filters: Unpack[HistoryFilters]
     ) -> HistoryPage:
-        """The page after `cursor` (the first one without), in the same order; no total, any depth costs the same."""
+        """The page after `cursor` (the first one without), in the same order; no total, any depth costs the same.
+
+        Flushes first, as `get_execution_history` does.
+        """
         limit, _ = check_page(limit)
         query = HistoryQuery.of(self.ledger, filters)
         after = None if cursor is None else Cursor.decode(cursor)
@@ -82,7 +86,7 @@ class ExecutionRepository(BaseRepository[ExecutionHistory]):
         self, execution_id: int | str, data: Mapping[str, Any], **options: Unpack[WriteOptions]
     ) -> ExecutionHistory | None:
         """Change fields. A status among them is a transition, and obeys the table of transitions."""
-        return await self._command(execution_id, Update.of(data), options)
+        return await self.update(execution_id, data, **options)
 
     async def mark_execution_completed(
         self, execution_id: int | str, result: Any = None, **options: Unpack[WriteOptions]

@@ -76,12 +76,19 @@ class ExecutionService:
         """
         inputs = _to_inputs(config)
         fields = {"status": ExecutionStatus.PENDING, "inputs": inputs} | dict(details or {})
+        if execution_id is not None and fields.setdefault("job_id", execution_id) != execution_id:
+            raise InvalidInput(field="job_id", problem="is not the execution_id", remedy="Leave one of them out.")
+        repeatable = options.get("command_id") is not None
         if fields.get("run_name") is None:
+            if self._name_run is not None and repeatable:
+                raise InvalidInput(
+                    field="command_id",
+                    problem="needs the same command again, and the run would be named anew each time",
+                    remedy="Give a run_name in `details`.",
+                )
             fields["run_name"] = await self._name_run(config) if self._name_run else describe_run(inputs)
-        if execution_id is None and options.get("command_id") is None:
-            execution_id = self.create_execution_id()
-        if execution_id is not None:  # else the ledger makes one, so that the same command sent again stays the same
-            fields["job_id"] = execution_id
+        if not repeatable:  # else the ledger makes the id, so that the same command sent again stays the same
+            fields.setdefault("job_id", self.create_execution_id())
         created = await self._executions.create_execution(fields, **options)
         return {"execution_id": created.job_id, "status": created.status, "run_name": created.run_name}
 

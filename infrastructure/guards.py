@@ -46,21 +46,20 @@ BEGIN SELECT RAISE(ABORT, 'execution_events is append-only: REPLACE refused'); E
 )
 
 
+def install_guards() -> None:
+    """Make the triggers part of the schema that `metadata.create_all` creates, and the mapped history read-only."""
+    for statement in POSTGRESQL_GUARD:
+        event.listen(execution_events, "after_create", _literal(statement).execute_if(dialect="postgresql"))
+    for statement in SQLITE_GUARD:
+        event.listen(execution_events, "after_create", _literal(statement).execute_if(dialect="sqlite"))
+    for name in ("before_insert", "before_update", "before_delete"):
+        event.listen(ExecutionHistory, name, _refuse)
+
+
 def _literal(statement: str) -> DDL:
     return DDL(statement.replace("%", "%%"))
 
 
-for _statement in POSTGRESQL_GUARD:
-    event.listen(execution_events, "after_create", _literal(_statement).execute_if(dialect="postgresql"))
-for _statement in SQLITE_GUARD:
-    event.listen(execution_events, "after_create", _literal(_statement).execute_if(dialect="sqlite"))
-
-
 def _refuse(*_: Any) -> NoReturn:
-    raise ReadOnly(
-        what="execution_history", remedy="It is projected from events; change it through ExecutionRepository."
-    )
-
-
-for _name in ("before_insert", "before_update", "before_delete"):
-    event.listen(ExecutionHistory, _name, _refuse)
+    remedy = "It is projected from events; change it through ExecutionRepository."
+    raise ReadOnly(what="execution_history", remedy=remedy)

@@ -86,7 +86,7 @@ class HistoryQuery:
         if "created_before" in given:
             conditions.append(column.created_at < check_time(given["created_before"], "created_before"))
         for name in ("run_name", "job_id"):
-            if given.get(f"{name}_prefix"):
+            if given.get(f"{name}_prefix", "") != "":
                 prefix = check_text(given[f"{name}_prefix"], f"{name}_prefix", KEY_LENGTH)
                 conditions.extend(_starts_with(column[name], prefix))
         if "parent_job_id" in given:
@@ -141,14 +141,15 @@ def _statuses(value: Any) -> tuple[str, ...] | None:
 def _attributes(value: Any) -> Mapping[str, Any]:
     if not isinstance(value, Mapping):
         raise InvalidInput(field="attributes", problem="is not an object", remedy="Send a dict of names and values.")
-    for name, item in check_json(dict(value), "attributes").items():
+    checked = check_json(dict(value), "attributes")
+    for name, item in checked.items():
         if isinstance(item, (dict, list)):
             raise InvalidInput(
                 field=f"attributes.{name}",
                 problem="is not a plain value",
                 remedy="Filter by text, number, boolean or null.",
             )
-    return value
+    return checked
 
 
 def _starts_with(column: Any, prefix: str) -> Iterable[ColumnElement[bool]]:

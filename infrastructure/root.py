@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, select
 
-from ..domain import InvalidInput, Tree
+from ..domain import EventMissing, InvalidInput, Tree
 from ..domain.values import check_int
 from .tables import execution_events, ledgers
 
@@ -40,17 +40,16 @@ def compute_root(connection: Connection, ledger: str, size: int | None = None) -
     event = execution_events.c
     while tree.size < size:
         page = (
-            select(event.leaf_hash)
+            select(event.position, event.leaf_hash)
             .where(event.ledger_id == ledger, event.position > tree.size, event.position <= size)
             .order_by(event.position)
             .limit(_PAGE)
         )
-        leaves = connection.execute(page).scalars().all()
-        if not leaves:
-            raise InvalidInput(
-                field="ledger",
-                problem=f"event {tree.size + 1} of {size} is missing",
-                remedy="Restore it from a backup.",
-            )
-        tree.extend(leaves)
+        before = tree.size
+        for position, leaf in connection.execute(page):
+            if position != tree.size + 1:
+                break
+            tree.append(leaf)
+        if tree.size == before:
+            raise EventMissing(ledger=ledger, position=before + 1, size=size)
     return Root(ledger, size, tree.root)

@@ -15,19 +15,24 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="EXECUTION_LEDGER_")
 
     database_url: str = Field(
-        "sqlite:///execution-ledger.db", description="Where the ledger lives: `sqlite:///file.db` or `postgresql://…`."
+        default="sqlite:///execution-ledger.db",
+        description="Where the ledger lives: `sqlite:///file.db` or `postgresql://…`.",
     )
-    ledger: str = Field("default", min_length=1, max_length=LEDGER_LENGTH, description="The ledger to use.")
-    actor: str | None = Field(None, description="Who is recorded as the actor; the user's login name if not set.")
+    ledger: str = Field(default="default", min_length=1, max_length=LEDGER_LENGTH, description="The ledger to use.")
+    actor: str | None = Field(
+        default=None, description="Who is recorded as the actor; the user's login name if not set."
+    )
     max_payload_bytes: int = Field(
-        Limits().payload_bytes, ge=1024, description="Largest payload of one event, in bytes of UTF-8 JSON."
+        default=Limits().payload_bytes, ge=1024, description="Largest payload of one event, in bytes of UTF-8 JSON."
     )
     receipt_days: float = Field(
-        30, gt=0, description="Days for which a command id is remembered; `serve` forgets older ones once an hour."
+        default=30,
+        gt=0,
+        description="Days for which a command id is remembered; `serve` forgets older ones once an hour.",
     )
-    host: str = Field("127.0.0.1", description="Address that `serve` listens on; a loopback address.")
-    port: int = Field(8470, ge=0, le=65535, description="Port that `serve` listens on; 0 takes a free one.")
-    pool_size: int = Field(10, ge=1, le=1000, description="Database connections that `serve` keeps open.")
+    host: str = Field(default="127.0.0.1", description="Address that `serve` listens on; a loopback address.")
+    port: int = Field(default=8470, ge=0, le=65535, description="Port that `serve` listens on; 0 takes a free one.")
+    pool_size: int = Field(default=10, ge=1, le=1000, description="Database connections that `serve` keeps open.")
 
     @property
     def limits(self) -> Limits:

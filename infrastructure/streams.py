@@ -75,6 +75,13 @@ def lock_streams(connection: Connection, ledger: str, execution_ids: Collection[
     return {row.execution_id: _state(row) for row in connection.execute(statement)}
 
 
+def known_commands(connection: Connection, ledger: str, command_ids: Collection[str]) -> list[str]:
+    """Those of the command ids that have a receipt."""
+    column = receipts.c
+    statement = select(column.command_id).where(column.ledger_id == ledger, column.command_id.in_(command_ids))
+    return list(connection.execute(statement).scalars())
+
+
 def read_steps(connection: Connection, ledger: str, execution_id: UUID, steps: Collection[str]) -> dict[str, Step]:
     """The named steps of an execution, as far as they exist."""
     step = execution_steps.c

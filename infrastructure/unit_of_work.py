@@ -9,14 +9,14 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import Connection, event
-from sqlalchemy.orm import Session, SessionTransaction
+from sqlalchemy.orm import Session, SessionTransaction, make_transient_to_detached
 
-from ..domain import Delete, LedgerBusy, VersionConflict, row_changes, stream_id
+from ..domain import Delete, LedgerBusy, LedgerError, UnitRefused, VersionConflict, row_changes, stream_id
 from .batch import Batch, Work, make_batch
 from .connections import check_connection, write_transaction
 from .database_errors import UniqueViolation, translated
 from .event_store import EventStore, Request, check_same_command
-from .streams import Found, lock_streams, read_steps, read_stream
+from .streams import Found, known_commands, lock_streams, read_steps
 
 _INFO = "execution_ledger.unit_of_work"
 _FLUSHES = 5
@@ -35,6 +35,8 @@ class Pending:
     requests: list[Request] = field(default_factory=list)
     entities: list[Any] = field(default_factory=list)
     """What was handed out for a stream that begins here, to learn its id at the flush."""
+    answers: dict[str, dict[str, Any] | None] = field(default_factory=dict)
+    """The row that each command with an id was answered with."""
 
     def handed_out(self, entity: Any) -> Any:
         """The same entity, remembered where it has no id yet."""
@@ -58,6 +60,7 @@ class UnitOfWork:
         self._session = session
         self._pending: dict[tuple[str, UUID], Pending] = {}
         self._ids: dict[tuple[str, int], UUID] = {}
+        self._refused: LedgerError | None = None
 
     @classmethod
     def on(cls, session: Session) -> UnitOfWork | None:
@@ -76,15 +79,27 @@ class UnitOfWork:
             event.listen(session, "after_transaction_create", unit._before_savepoint)
         return unit
 
+    def __len__(self) -> int:
+        return len(self._pending)
+
     def discard(self) -> None:
         """Forget what was decided: the transaction it was meant for is gone."""
+        self._clear()
+        self._refused = None
+
+    def _clear(self) -> None:
         self._pending.clear()
         self._ids.clear()
+
+    def _check(self) -> None:
+        # As SQLAlchemy does after a failed flush: a commit that follows must not succeed without what was refused.
+        if self._refused is not None:
+            raise UnitRefused(problem=str(self._refused)) from self._refused
 
     def _before_savepoint(self, _: Session, transaction: SessionTransaction) -> None:
         # What came before a savepoint must survive its rollback, so it goes in first.
         # Through the parent, for the session's own connection would begin the savepoint first.
-        if transaction.nested and transaction.parent is not None and self._pending:
+        if transaction.nested and transaction.parent is not None and (self._pending or self._refused):
             self.flush(transaction.parent.connection(None))
 
     def _after_transaction(self, _: Session, transaction: SessionTransaction) -> None:
@@ -99,11 +114,11 @@ class UnitOfWork:
 
     def submit(self, store: EventStore, request: Request) -> Decided | None:
         """Decide on a command now; None where its target does not exist."""
+        self._check()
         connection = self._session.connection()
         check_connection(connection)
-        earlier = self._earlier(request)
-        if earlier is not None:
-            return Decided(earlier.row, earlier)
+        if (earlier := self._earlier(request)) is not None:
+            return earlier
         found = store.read(connection, request)
         if found.receipt is not None:
             outcome = store.replay(connection, request, found.receipt)
@@ -125,9 +140,12 @@ class UnitOfWork:
         pending.requests.append(request)
         for each in new:
             pending.row = None if each.removes else (pending.row or {}) | row_changes(each)
+        if request.command_id is not None:
+            pending.answers[request.command_id] = pending.row
         return Decided(pending.row, pending)
 
-    def _earlier(self, request: Request) -> Pending | None:
+    def _earlier(self, request: Request) -> Decided | None:
+        """What a command with this id was answered, where it waits here."""
         if request.command_id is None:
             return None
         for pending in self._pending.values():
@@ -135,8 +153,8 @@ class UnitOfWork:
                 continue
             for receipt in pending.work.receipts:
                 if receipt.command_id == request.command_id:
-                    check_same_command(request, receipt.fingerprint)
-                    return pending
+                    check_same_command(request, receipt.fingerprint, pending.work.id, pending.work.aggregate.key)
+                    return Decided(pending.answers[request.command_id], pending)
         return None
 
     def _pending_of(self, store: EventStore, request: Request, found: Found) -> Pending | None:
@@ -152,7 +170,7 @@ class UnitOfWork:
 
     def _read_row(self, store: EventStore, request: Request, work: Work) -> dict[str, Any] | None:
         if work.id is None:
-            return {"ledger_id": request.ledger, "id": None}
+            return dict.fromkeys(store.entity.table.columns.keys()) | {"ledger_id": request.ledger}
         row = store.read_row(self._session.connection(), request.ledger, work.id)
         return dict(row) if row is not None else None
 
@@ -179,6 +197,7 @@ class UnitOfWork:
 
     def flush(self, connection: Connection | None = None) -> None:
         """Append what is pending, ledger by ledger: streams ordered by id, the head last. All of it, or nothing."""
+        self._check()
         if not self._pending:
             return
         everything = sorted(self._pending.values(), key=lambda pending: pending.ledger)
@@ -189,8 +208,11 @@ class UnitOfWork:
                 with write_transaction(connection, savepoint=True) if len(groups) > 1 else nullcontext():
                     for ledger, group in groups:
                         self._flush_ledger(connection, ledger, group)
+        except LedgerError as error:
+            self._refused = error
+            raise
         finally:
-            self.discard()
+            self._clear()
 
     def _flush_ledger(self, connection: Connection, ledger: str, group: list[Pending]) -> None:
         keys = any(pending.work.base is None or pending.work.receipts for pending in group)
@@ -220,24 +242,24 @@ class UnitOfWork:
     def _lock(self, connection: Connection, ledger: str, group: list[Pending]) -> None:
         """Take the locks, and decide again wherever the state is not the one that was decided on."""
         states = lock_streams(connection, ledger, [pending.work.aggregate.id for pending in group])
+        command_ids = [receipt.command_id for pending in group for receipt in pending.work.receipts]
+        # First, since what is refused below may only be refused because the very same command ran elsewhere.
+        if command_ids and (known := known_commands(connection, ledger, command_ids)):
+            raise LedgerBusy(
+                problem=f"command {known[0]!r} ran in another transaction meanwhile",
+                remedy="Roll back; the same command id then answers with its first outcome.",
+            )
         for pending in group:
-            receipts = [r.command_id for r in pending.work.receipts]
             state = states.get(pending.work.aggregate.id)
             if not _is_current(pending.work, state):
                 self._decide_again(connection, pending, Found(True, state, {}, None))
-            for command_id in receipts:
-                found = read_stream(connection, ledger, None, command_id=command_id)
-                if found.receipt is not None:
-                    raise LedgerBusy(
-                        problem=f"command {command_id!r} ran in another transaction meanwhile",
-                        remedy="Roll back; the same command id then answers with its first outcome.",
-                    )
 
     def _give_ids(self, batch: Batch, group: list[Pending], last_id: int) -> None:
         born = {state.execution_id: last_id + at for at, state in enumerate(batch.born, 1)}
         for pending in group:
             for entity in pending.entities:
-                entity.id = born.get(pending.work.aggregate.id, entity.id)
+                entity.id = born[pending.work.aggregate.id]
+                make_transient_to_detached(entity)
 
 
 def _deleted_meanwhile(work: Work, state: Any) -> VersionConflict:

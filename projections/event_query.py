@@ -69,7 +69,8 @@ def event_page(ledger: str, limit: int, filters: Mapping[str, Any], *, newest_fi
 
 
 def _types(value: Any) -> list[str]:
-    values = [value] if isinstance(value, str) else list(value)
+    several = isinstance(value, Iterable) and not isinstance(value, str)
+    values: list[Any] = list(value) if several else [value]
     types = []
     for each in values:
         name = check_text(each, "type", KEY_LENGTH)

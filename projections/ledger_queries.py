@@ -40,7 +40,10 @@ class LedgerSummary(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LedgerQueries:
-    """Questions to one ledger, on a session of the caller's. Nothing here writes."""
+    """Questions to one ledger, on a session of the caller's. Nothing here writes.
+
+    Answers tell of what was appended; what a repository with `commit=False` still holds back needs its `flush()` first.
+    """
 
     def __init__(self, session: AsyncSession, *, ledger: str = "default") -> None:
         self.session = session

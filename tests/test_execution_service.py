@@ -162,3 +162,24 @@ def test_a_name_is_bounded_and_always_the_same() -> None:
     assert describe_run(config) == describe_run(dict(config))
     assert len(describe_run(config)) == MAX_LENGTH
     assert len(describe_run({"name": "n" * 80})) == MAX_LENGTH
+
+
+async def test_a_job_id_among_the_details_is_kept(sessions: async_sessionmaker[AsyncSession]) -> None:
+    async with sessions() as session:
+        service = ExecutionService(session)
+        assert (await service.create_execution({}, details={"job_id": "mine"}))["execution_id"] == "mine"
+        with pytest.raises(InvalidInput, match="job_id"):
+            await service.create_execution({}, execution_id="one", details={"job_id": "another"})
+
+
+async def test_a_repeatable_command_is_not_named_anew(sessions: async_sessionmaker[AsyncSession]) -> None:
+    async def name_run(_: object) -> str:
+        return "a name"
+
+    async with sessions() as session:
+        service = ExecutionService(session, name_run=name_run)
+        with pytest.raises(InvalidInput, match="run_name"):
+            await service.create_execution({}, command_id="c1")
+        for _ in range(2):
+            made = await service.create_execution({}, command_id="c1", details={"run_name": "given"})
+            assert made["run_name"] == "given"

@@ -10,9 +10,9 @@ import pytest
 from fastapi import Depends, FastAPI, HTTPException
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from execution_ledger.api.app import create_app
-from execution_ledger.api.dependencies import get_db
-from execution_ledger.api.problem_kinds import ERRORS, Kind, find_kind
+from execution_ledger.api.http.app import create_app
+from execution_ledger.api.http.dependencies import get_db
+from execution_ledger.api.http.problem_kinds import ERRORS, Kind, find_kind
 from execution_ledger.domain import (
     DuplicateJobId,
     EngineNotConfigured,

@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from execution_ledger.api.commands import COMMANDS
+from execution_ledger.api.http.commands import COMMANDS
 from execution_ledger.domain import TRANSITIONS, ExecutionStatus
 from support.http_service import operations
 

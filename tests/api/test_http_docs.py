@@ -8,9 +8,9 @@ from pathlib import Path
 
 import httpx
 
-from execution_ledger.api import problem_kinds
-from execution_ledger.api.commands import COMMANDS
-from execution_ledger.api.problem_kinds import ERRORS, Kind
+from execution_ledger.api.http import problem_kinds
+from execution_ledger.api.http.commands import COMMANDS
+from execution_ledger.api.http.problem_kinds import ERRORS, Kind
 from execution_ledger.infrastructure import Settings
 from support.http_service import make_client, running
 

@@ -9,9 +9,9 @@ from typing import Any
 import httpx
 import pytest
 
-from execution_ledger.api import problem_kinds
-from execution_ledger.api.problem_kinds import ERRORS, Kind, find_kind
-from execution_ledger.api.schemas import DESCRIPTIONS
+from execution_ledger.api.http import problem_kinds
+from execution_ledger.api.http.problem_kinds import ERRORS, Kind, find_kind
+from execution_ledger.api.http.schemas import DESCRIPTIONS
 from execution_ledger.domain import FIELDS, LedgerError, errors
 from support.http_service import operations
 
@@ -39,6 +39,7 @@ def test_types_are_stable_and_one_type_has_one_status() -> None:
     assert all(by_name[each.name] == each.status for each in kinds)
     assert by_name == {
         "duplicate-job-id": 409,
+        "event-missing": 500,
         "execution-not-found": 404,
         "foreign-origin": 403,
         "idempotency-key-reused": 422,
@@ -52,6 +53,7 @@ def test_types_are_stable_and_one_type_has_one_status() -> None:
         "payload-too-large": 413,
         "read-only": 405,
         "schema-not-ready": 503,
+        "schema-too-new": 503,
         "step-conflict": 409,
         "store-error": 500,
         "store-unavailable": 503,

@@ -17,10 +17,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-from execution_ledger.api.housekeeping import forget_receipts
-from execution_ledger.api.loopback import check_loopback
+from execution_ledger.api.http.housekeeping import forget_receipts
+from execution_ledger.api.http.loopback import check_loopback
+from execution_ledger.api.http.server import serve
 from execution_ledger.api.runtime import open_ledger
-from execution_ledger.api.server import serve
 from execution_ledger.domain import InvalidInput, SchemaNotReady, StoreUnavailable
 from execution_ledger.infrastructure import ExecutionRepository, Settings, migrate
 from support import Database
@@ -28,7 +28,7 @@ from support.http_service import make_client, running
 from support.postgres import Server, start_server
 
 _SERVE = """
-from execution_ledger.api.server import serve
+from execution_ledger.api.http.server import serve
 from execution_ledger.infrastructure import Settings
 serve(Settings())
 """

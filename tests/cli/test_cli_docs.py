@@ -8,7 +8,7 @@ from pathlib import Path
 import typer
 
 from execution_ledger.api.cli import app
-from execution_ledger.api.cli_errors import EXIT_CODES, RECORD_EXIT_CODES
+from execution_ledger.api.terminal.errors import EXIT_CODES, RECORD_EXIT_CODES
 
 PAGE = (Path(__file__).parents[2] / "docs" / "cli.md").read_text(encoding="utf-8")
 

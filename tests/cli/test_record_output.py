@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from execution_ledger.api.record_output import MAX_NOTES, Budget, Output
+from execution_ledger.api.recording.output import MAX_NOTES, Budget, Output
 
 from .conftest import Cli
 

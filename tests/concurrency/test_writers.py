@@ -12,10 +12,10 @@ import pytest
 from concurrency.processes import Worker
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
-from support import Database
-from support.audit import ENDED, Ledger, audit, open_plainly
 
 from execution_ledger.infrastructure import ExecutionRepository, create_engine
+from support import Database
+from support.audit import ENDED, Ledger, audit, open_plainly
 
 PROCESSES = 2
 WRITERS = 8
@@ -39,9 +39,7 @@ def run(workers: list[Worker], job: str, database: Database, **details: Any) -> 
     return [worker.answer() for worker in workers]
 
 
-def race(
-    workers: list[Worker], move: str, database: Database, rounds: int, **details: Any
-) -> list[list[str]]:
+def race(workers: list[Worker], move: str, database: Database, rounds: int, **details: Any) -> list[list[str]]:
     """Let all writers make the same move `rounds` times; what became of it, by round."""
     answers = run(workers, "race", database, move=move, rounds=rounds, **details)
     return [sum((answer["answers"][at] for answer in answers), []) for at in range(rounds)]
@@ -113,9 +111,7 @@ class Tail:
 
 def messages(ledger: Ledger) -> Counter[str]:
     """How often each message was recorded."""
-    return Counter(
-        each["payload"]["message"] for each in ledger.events if each["type"] == "execution.details_changed"
-    )
+    return Counter(each["payload"]["message"] for each in ledger.events if each["type"] == "execution.details_changed")
 
 
 def report(record_property: Callable[[str, object], None], database: Database, what: str, value: object) -> None:
@@ -214,7 +210,9 @@ def test_one_transaction_may_write_to_several_ledgers(
     if not flush:
         assert busy == 0, "flushed together, ledgers are locked in one order"
     report(record_property, database, f"LedgerBusy in {rounds * PROCESSES * writers} transactions", busy)
-    expected = {f"p{name}-{at}-{writer}" for name in range(PROCESSES) for at in range(rounds) for writer in range(writers)}
+    expected = {
+        f"p{name}-{at}-{writer}" for name in range(PROCESSES) for at in range(rounds) for writer in range(writers)
+    }
     for ledger in audit(database.url).values():
         assert messages(ledger) == Counter(expected)
 

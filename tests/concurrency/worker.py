@@ -86,7 +86,9 @@ async def race(sessions: Sessions, job: dict[str, Any]) -> dict[str, Any]:
     move = _MOVES[job["move"]]
     answers: list[list[str]] = []
     for at in range(job["rounds"]):
-        outcomes = await asyncio.gather(*(_outcome(move, sessions, job, at, writer) for writer in range(job["writers"])))
+        outcomes = await asyncio.gather(
+            *(_outcome(move, sessions, job, at, writer) for writer in range(job["writers"]))
+        )
         answers.append(outcomes)
     return {"answers": answers}
 

@@ -6,30 +6,38 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import pytest
+from alembic.config import Config
+from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, insert, text
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncSession
 
-from execution_ledger.domain import SchemaNotReady, StoreUnavailable
+from execution_ledger import infrastructure
+from execution_ledger.domain import InvalidInput, SchemaNotReady, SchemaTooNew, StoreUnavailable
 from execution_ledger.infrastructure import (
     ExecutionHistory,
+    ExecutionRepository,
     check_schema,
+    create_engine,
     create_schema,
     create_sync_engine,
     migrate,
     migrate_engine,
 )
+from execution_ledger.infrastructure.schema import REVISIONS
 from support import Database
 
 NewDatabase = Callable[[], str]
 
 TABLES = {
-    "alembic_version", "command_receipts", "execution_events", "execution_history", "execution_steps",
+    "execution_ledger_version", "command_receipts", "execution_events", "execution_history", "execution_steps",
     "execution_streams", "ledgers",
 }  # fmt: skip
 
@@ -60,7 +68,7 @@ POSTGRESQL_CATALOG = {
     "types": f"""
         SELECT t.typname FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace
         WHERE {PUBLIC} AND t.typtype <> 'c' AND t.typcategory <> 'A'""",
-    "version": "SELECT version_num FROM alembic_version",
+    "version": "SELECT version_num FROM execution_ledger_version",
 }
 
 
@@ -92,7 +100,7 @@ def _sqlite(connection: Connection) -> dict[str, Any]:
         found[f"columns {table}"] = ask(f"PRAGMA table_xinfo({table})")
         indexes = sorted(row[1:] for row in ask(f"PRAGMA index_list({table})"))
         found[f"indexes {table}"] = [(index, ask(f"PRAGMA index_xinfo({index[0]})")) for index in indexes]
-    return found | {"version": ask("SELECT version_num FROM alembic_version")}
+    return found | {"version": ask("SELECT version_num FROM execution_ledger_version")}
 
 
 @pytest.fixture
@@ -216,19 +224,61 @@ def test_an_empty_database_is_told_to_migrate(new_engine: Engine) -> None:
     assert "execution-ledger migrate" in str(refused.value)
 
 
-@pytest.mark.parametrize(
-    ("statement", "version"),
-    [("UPDATE alembic_version SET version_num = '9999'", "9999"), ("DELETE FROM alembic_version", "None")],
-)
-def test_another_version_of_the_schema_is_told_with_both_versions(
-    new_engine: Engine, statement: str, version: str
-) -> None:
+def test_an_older_schema_is_told_with_both_versions(new_engine: Engine) -> None:
     create_schema(new_engine)
     with new_engine.begin() as connection:
-        connection.execute(text(statement))
-        with pytest.raises(SchemaNotReady, match=f"at version {version}, this program needs 0") as refused:
+        connection.execute(text("DELETE FROM execution_ledger_version"))
+        with pytest.raises(SchemaNotReady, match="at version None, this program needs 0") as refused:
             check_schema(connection)
     assert "migrate" in str(refused.value)
+
+
+@pytest.mark.parametrize("touch", [check_schema, create_schema, migrate_engine])
+def test_a_schema_of_a_later_version_is_left_alone(new_engine: Engine, touch: Callable[[Connection], None]) -> None:
+    create_schema(new_engine)
+    with new_engine.begin() as connection:
+        connection.execute(text("UPDATE execution_ledger_version SET version_num = '9999'"))
+    with new_engine.begin() as connection, pytest.raises(SchemaTooNew, match=r"9999.*Upgrade"):
+        touch(connection)
+
+
+def test_the_revisions_written_down_are_those_of_the_migrations() -> None:
+    config = Config()
+    config.set_main_option("script_location", str(Path(infrastructure.__file__).parent / "migrations"))
+    revisions = [script.revision for script in ScriptDirectory.from_config(config).walk_revisions()]
+    assert list(REVISIONS) == revisions[::-1]
+
+
+def test_an_application_keeps_its_own_alembic_version_in_the_same_database(new_engine: Engine) -> None:
+    with new_engine.begin() as connection:
+        connection.execute(text("CREATE TABLE alembic_version (version_num VARCHAR(32) PRIMARY KEY)"))
+        connection.execute(text("INSERT INTO alembic_version VALUES ('a1b2c3')"))
+    migrate_engine(new_engine)
+    with new_engine.connect() as connection:
+        check_schema(connection)
+        assert connection.execute(text("SELECT version_num FROM alembic_version")).scalars().all() == ["a1b2c3"]
+
+
+def test_several_threads_can_create_the_schema_at_once(new_engine: Engine) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(create_schema, [new_engine] * 4))
+    with new_engine.connect() as connection:
+        check_schema(connection)
+
+
+def test_a_database_in_memory_is_not_migrated_by_its_url() -> None:
+    with pytest.raises(InvalidInput, match="create_schema"):
+        migrate("sqlite:///:memory:")
+
+
+async def test_a_schema_can_be_created_through_an_async_connection() -> None:
+    engine = create_engine("sqlite:///:memory:")
+    async with engine.connect() as connection:
+        await connection.run_sync(create_schema)
+        await connection.commit()
+        async with AsyncSession(connection) as session:
+            assert (await ExecutionRepository(session).create_execution({})).id == 1
+    await engine.dispose()
 
 
 @pytest.mark.store("postgresql")
@@ -264,6 +314,8 @@ def test_the_database_itself_knows_which_statuses_are_ends(database: Database, s
 
 @pytest.mark.store("postgresql")
 def test_every_key_and_every_unique_index_begins_with_the_ledger(database: Database) -> None:
-    unique = [line for line in catalog(database.url)["indexes"] if "UNIQUE" in line and "alembic" not in line]
+    unique = [
+        line for line in catalog(database.url)["indexes"] if "UNIQUE" in line and "execution_ledger_version" not in line
+    ]
     assert len(unique) >= 10
     assert all("USING btree (ledger_id" in line for line in unique), "so that a cluster can distribute the tables"

@@ -7,7 +7,14 @@ from collections.abc import AsyncIterator
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 
-from execution_ledger.domain import DuplicateJobId, IllegalTransition, LedgerBusy, UnknownStep, VersionConflict
+from execution_ledger.domain import (
+    DuplicateJobId,
+    IllegalTransition,
+    LedgerBusy,
+    UnitRefused,
+    UnknownStep,
+    VersionConflict,
+)
 from execution_ledger.infrastructure import ExecutionRepository
 from support import ledger
 
@@ -65,8 +72,33 @@ async def test_a_refusal_at_the_commit_takes_the_whole_unit_of_work_with_it(
     before = await ledger.everything(engine)
     with pytest.raises(IllegalTransition):
         await unit.session.commit()
-    await unit.session.commit()  # of a caller who does not care
+    for go_on in (unit.session.commit, unit.flush, lambda: unit.add_note(1, "what now?")):
+        with pytest.raises(UnitRefused, match="Roll back"):
+            await go_on()
+    await unit.session.rollback()
     assert await ledger.everything(engine) == before
+    assert await unit.add_note(1, "a new start") is not None
+    await unit.session.commit()
+
+
+async def test_the_same_command_in_two_units_of_work_is_done_once_and_told_to_the_other(
+    sessions: Sessions, engine: AsyncEngine
+) -> None:
+    async def first(session: AsyncSession) -> None:
+        unit = ExecutionRepository(session, commit=False)
+        await unit.create({"job_id": "same"}, command_id="c1")
+        await unit.mark_execution_completed("same", {"rows": 1}, command_id="c2")
+
+    async with sessions() as one, sessions() as two:
+        await first(one)
+        await first(two)
+        await one.commit()
+        with pytest.raises(LedgerBusy, match="first outcome"):
+            await two.commit()
+        await two.rollback()
+        await first(two)
+        await two.commit()
+    assert await ledger.types(engine) == ["created", "completed"]
 
 
 async def test_a_change_of_something_that_was_deleted_meanwhile_does_not_vanish_silently(

@@ -24,9 +24,12 @@ DATA: dict[str, dict[str, Any]] = {
     "LedgerBusy": {"problem": "p", "remedy": "r"},
     "StoreUnavailable": {"problem": "p"},
     "StoreError": {"problem": "p"},
+    "UnitRefused": {"problem": "p"},
     "SchemaNotReady": {"problem": "p"},
+    "SchemaTooNew": {"revision": "9"},
     "EngineNotConfigured": {"missing": "m"},
     "UnknownEventType": {"topic": "t", "schema_version": 3},
+    "EventMissing": {"ledger": "l", "position": 2, "size": 3},
     "ReadOnly": {"what": "w", "remedy": "r"},
 }
 

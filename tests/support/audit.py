@@ -22,7 +22,16 @@ STATUSES = (
 )
 ENDED = frozenset(STATUSES[5:])
 _TIMES = frozenset(
-    ["recorded_at", "occurred_at", "last_recorded_at", "created_at", "started_at", "updated_at", "completed_at", "finished_at"]
+    [
+        "recorded_at",
+        "occurred_at",
+        "last_recorded_at",
+        "created_at",
+        "started_at",
+        "updated_at",
+        "completed_at",
+        "finished_at",
+    ]
 )
 _JSON = frozenset(["inputs", "result", "partial_results", "late_outcome", "attributes"])
 _ABOUT_STEPS_AND_NOTES = frozenset({"execution.step_started", "execution.step_finished", "execution.noted"})
@@ -80,7 +89,10 @@ def audit_ledger(connection: Connection, name: str) -> Ledger:
             row["execution_id"]: row
             for row in _rows(connection, "SELECT * FROM execution_streams WHERE ledger_id = :ledger", name)
         },
-        {row["id"]: row for row in _rows(connection, "SELECT * FROM execution_history WHERE ledger_id = :ledger", name)},
+        {
+            row["id"]: row
+            for row in _rows(connection, "SELECT * FROM execution_history WHERE ledger_id = :ledger", name)
+        },
     )
     for each in ledger.events:
         each["payload"] = json.loads(each["data"])
@@ -98,7 +110,9 @@ def audit_ledger(connection: Connection, name: str) -> Ledger:
 
 
 def _check_order(ledger: Ledger) -> None:
-    assert [each["position"] for each in ledger.events] == list(range(1, ledger.head["size"] + 1)), "positions have gaps"
+    assert [each["position"] for each in ledger.events] == list(range(1, ledger.head["size"] + 1)), (
+        "positions have gaps"
+    )
     assert ledger.of_stream.keys() == ledger.streams.keys()
     born = sorted(ledger.of_stream, key=lambda execution_id: ledger.of_stream[execution_id][0]["position"])
     assert [ledger.streams[each]["id"] for each in born] == list(range(1, ledger.head["last_id"] + 1)), "ids have gaps"

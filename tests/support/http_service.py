@@ -11,11 +11,11 @@ from typing import Any
 
 import httpx
 
-from execution_ledger.api import answers
-from execution_ledger.api.app import create_app
-from execution_ledger.api.problem_docs import ProblemDetails
-from execution_ledger.api.problem_kinds import TYPE_PREFIX
-from execution_ledger.api.server import Server
+from execution_ledger.api.http import answers
+from execution_ledger.api.http.app import create_app
+from execution_ledger.api.http.problem_docs import ProblemDetails
+from execution_ledger.api.http.problem_kinds import TYPE_PREFIX
+from execution_ledger.api.http.server import Server
 from execution_ledger.infrastructure import Settings
 
 _INSIDE = re.compile(r"Traceback|SELECT|INSERT|execution_streams|sqlalchemy|psycopg|sqlite3", re.IGNORECASE)

@@ -1,0 +1,1 @@
+"""The service: routes, problems and the server around them."""

@@ -1,0 +1,128 @@
+"""What is answered, for the OpenAPI document; a test compares every answer with it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, cast
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field, create_model
+
+from ...domain import FIELDS
+from .schemas import DESCRIPTIONS, field_type
+
+
+class Answer(BaseModel):
+    """Base of all answers. Times are UTC, as ISO 8601 with Z."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+_GIVEN: dict[str, Any] = {
+    "execution_id": (str, Field(description="The id that paths take: the caller's own, the same as `job_id`.")),
+    "ledger": (str, Field(description="The ledger that it is recorded in.")),
+    "id": (int, Field(description="Its number in the ledger, in order of creation.")),
+    "stream_id": (UUID, Field(description="The UUID of its events' stream.")),
+    "version": (int, Field(description="How many events it has; the ETag.")),
+    "updated_at": (datetime, Field(description="When its last event was recorded.")),
+}
+_COLUMNS: dict[str, Any] = {
+    name: (field_type(name, nullable=field.nullable), Field(description=DESCRIPTIONS[name]))
+    for name, field in FIELDS.items()
+}
+Execution: type[Answer] = create_model("Execution", __base__=Answer, **cast(Any, {**_GIVEN, **_COLUMNS}))
+
+
+class ExecutionList(Answer):
+    """A page of the history, newest first."""
+
+    executions: list[Execution]  # type: ignore[valid-type]
+    total: int | None = Field(description="How many there are in all; null where the page was asked for by cursor.")
+    next_cursor: str | None = Field(description="For the page that follows; null on the last one.")
+
+
+class Event(Answer):
+    """One recorded fact."""
+
+    position: int = Field(description="In the ledger: 1, 2, 3 … without gaps.")
+    job_id: str
+    stream_id: UUID
+    version: int = Field(description="In its execution: 1, 2, 3 …")
+    type: str = Field(examples=["execution.completed"])
+    schema_version: int
+    data: dict[str, Any] | None = Field(description="What it says; null once it was erased.")
+    recorded_at: datetime = Field(description="By the ledger's clock.")
+    occurred_at: datetime | None = Field(description="By the reporter's clock.")
+    actor: str | None
+    reason: str | None
+    correlation_id: str | None
+    causation_id: str | None
+    trace_id: str | None
+    command_id: str | None
+
+
+class EventList(Answer):
+    """A page of a ledger's events."""
+
+    events: list[Event]
+    next_before: int | None = Field(
+        description="Newest first: `before` for the page that follows; null on the last one."
+    )
+    next_after: int | None = Field(description="Oldest first: `after` for the page that follows; null on the last one.")
+
+
+class StatusTime(Answer):
+    """The time spent in one status."""
+
+    status: str
+    started_at: datetime
+    finished_at: datetime | None
+    seconds: float | None
+
+
+class StepTime(Answer):
+    """One step."""
+
+    step_id: str
+    parent_step_id: str | None
+    name: str
+    kind: str | None
+    outcome: str | None = Field(description="Null while it is open.")
+    error: str | None
+    started_at: datetime
+    finished_at: datetime | None
+    seconds: float | None
+
+
+class TimelineAnswer(Answer):
+    """What happened in one execution; spans tell of the events of this page."""
+
+    job_id: str
+    events: list[Event]
+    statuses: list[StatusTime]
+    steps: list[StepTime] = Field(description="In order of their start; those inside another one right after it.")
+    next_version: int | None = Field(description="`from_version` for the page that follows; null on the last one.")
+
+
+class LedgerAnswer(Answer):
+    """A ledger in numbers."""
+
+    ledger: str
+    size: int = Field(description="Events.")
+    executions: int = Field(description="Executions that are not deleted.")
+    statuses: dict[str, int]
+    created_at: datetime | None = Field(description="Null for a ledger without events.")
+
+
+class RootAnswer(Answer):
+    """What a ledger of `size` events hashes to (RFC 9162, SHA-256)."""
+
+    ledger: str
+    size: int
+    root: str = Field(pattern="^[0-9a-f]{64}$")
+
+
+class Health(Answer):
+    """The process is up."""
+
+    status: str = Field(examples=["ok"])

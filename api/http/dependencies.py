@@ -1,0 +1,171 @@
+"""What routes are given: a session, the repository and the queries over it, and the circumstances of a command."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+from typing import Annotated
+from urllib.parse import unquote
+
+from fastapi import Depends, Header, Path, Request
+from pydantic import AfterValidator
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from ...domain import ContextFields, InvalidInput
+from ...infrastructure import ExecutionRepository, WriteOptions
+from ...infrastructure.database_errors import translated
+from ...projections import LedgerQueries
+from ..runtime import Ledger
+from .schemas import Body
+
+# Paths come as they were sent (`RawPaths`), so that an escaped slash stays inside the id.
+_Id = AfterValidator(unquote)
+ExecutionId = Annotated[str, Path(description="The caller's job id, percent-encoded (`/` as `%2F`)."), _Id]
+StepId = Annotated[str, Path(description="The caller's step id, percent-encoded."), _Id]
+
+_TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-((?!0{32})[0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?=$|-)")
+_ETAG = re.compile(r'(?:W/)?"(\d{1,18})"')
+
+
+def get_ledger(request: Request) -> Ledger:
+    """The open ledger of the app."""
+    return request.app.state.ledger
+
+
+async def get_db(request: Request) -> AsyncIterator[AsyncSession]:
+    """A session of the request's own."""
+    with translated():
+        async with get_ledger(request).sessions() as session:
+            yield session
+
+
+# "function": the connection goes back before the answer is sent, however slowly that is read.
+Db = Annotated[AsyncSession, Depends(get_db, scope="function")]
+
+
+def get_ledger_name(
+    request: Request,
+    x_ledger: Annotated[
+        str | None,
+        Header(
+            alias="X-Ledger",
+            description="The ledger to use in place of the service's own. To be bounded by credentials later.",
+        ),
+    ] = None,
+) -> str:
+    """The name of the ledger that a request is about."""
+    return get_ledger(request).settings.ledger if x_ledger is None else _text(x_ledger, "X-Ledger")
+
+
+LedgerName = Annotated[str, Depends(get_ledger_name)]
+
+
+def get_context(
+    request: Request,
+    x_actor: Annotated[
+        str | None, Header(alias="X-Actor", description="Who did it; to be taken from credentials later.")
+    ] = None,
+    x_reason: Annotated[str | None, Header(alias="X-Reason", description="Why.")] = None,
+    x_correlation_id: Annotated[
+        str | None,
+        Header(alias="X-Correlation-Id", description="The piece of work it belongs to, across executions."),
+    ] = None,
+    x_causation_id: Annotated[
+        str | None, Header(alias="X-Causation-Id", description="What directly led to it.")
+    ] = None,
+    traceparent: Annotated[
+        str | None, Header(description="W3C trace context: its trace id is recorded. Ignored if it is malformed.")
+    ] = None,
+) -> ContextFields:
+    """Who, why and in connection with what, as the headers tell."""
+    trace = _TRACEPARENT.match(traceparent or "")
+    return {
+        "actor": _text(x_actor, "X-Actor") if x_actor else get_ledger(request).settings.actor,
+        "reason": _text(x_reason, "X-Reason") if x_reason else None,
+        "correlation_id": _text(x_correlation_id, "X-Correlation-Id") if x_correlation_id else None,
+        "causation_id": _text(x_causation_id, "X-Causation-Id") if x_causation_id else None,
+        "trace_id": trace[1] if trace else None,
+    }
+
+
+CallContext = Annotated[ContextFields, Depends(get_context)]
+
+
+def get_reader(request: Request, db: Db, ledger: LedgerName) -> ExecutionRepository:
+    """The repository, for reading."""
+    return ExecutionRepository(db, ledger=ledger, store=get_ledger(request).store)
+
+
+def get_writer(request: Request, db: Db, ledger: LedgerName, context: CallContext) -> ExecutionRepository:
+    """The repository, for writing."""
+    return ExecutionRepository(db, ledger=ledger, store=get_ledger(request).store, **context)
+
+
+def get_queries(db: Db, ledger: LedgerName) -> LedgerQueries:
+    """Questions to the ledger."""
+    return LedgerQueries(db, ledger=ledger)
+
+
+Reader = Annotated[ExecutionRepository, Depends(get_reader)]
+Writer = Annotated[ExecutionRepository, Depends(get_writer)]
+Queries = Annotated[LedgerQueries, Depends(get_queries)]
+
+
+def get_command_id(
+    idempotency_key: Annotated[
+        str | None,
+        Header(
+            alias="Idempotency-Key",
+            description="The same key with the same command records nothing again, however often it is sent.",
+        ),
+    ] = None,
+) -> WriteOptions:
+    """Options of a write that creates."""
+    if idempotency_key is None:
+        return {}
+    key = _text(idempotency_key, "Idempotency-Key")
+    quoted = len(key) > 2 and key[0] == key[-1] == '"'  # the draft RFC has it quoted, most clients do not
+    return {"command_id": key[1:-1] if quoted else key}
+
+
+def get_options(
+    command: Annotated[WriteOptions, Depends(get_command_id)],
+    if_match: Annotated[
+        str | None,
+        Header(
+            alias="If-Match",
+            description="The ETag of an answer: refuse (412) if the execution has changed since.",
+            examples=['"7"'],
+        ),
+    ] = None,
+) -> WriteOptions:
+    """Options of a write that changes."""
+    if if_match is None or if_match.strip() == "*":
+        return command
+    tag = _ETAG.fullmatch(if_match.strip())
+    if tag is None:
+        raise InvalidInput(
+            field="If-Match",
+            problem=f"{if_match[:40]!r} is not a version",
+            remedy='Send the ETag of an answer, as "7".',
+        )
+    return {**command, "expected_version": int(tag[1])}
+
+
+CreateOptions = Annotated[WriteOptions, Depends(get_command_id)]
+ChangeOptions = Annotated[WriteOptions, Depends(get_options)]
+
+
+def with_body(options: WriteOptions, body: Body | None) -> WriteOptions:
+    """The options, with what the body says of the circumstances."""
+    if body is None:
+        return options
+    return {**options, "reason": body.reason, "occurred_at": body.occurred_at}
+
+
+def _text(value: str, name: str) -> str:
+    """A header's value as UTF-8, which is what clients send; the server hands it on as Latin-1."""
+    try:
+        return value.encode("latin-1").decode()
+    except UnicodeError as error:
+        raise InvalidInput(field=name, problem="is not UTF-8", remedy="Send UTF-8.") from error

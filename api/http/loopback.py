@@ -1,0 +1,77 @@
+"""What keeps a service without authentication to this machine, and job ids with a slash in one piece."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from ...domain import InvalidInput
+from .problem_kinds import FOREIGN_ORIGIN, MISDIRECTED
+from .problems import problem_response
+
+
+def check_loopback(host: str) -> None:
+    """Refuse an address that other machines could reach; a name is looked up."""
+    try:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM) if host else []
+    except (OSError, UnicodeError):
+        found = []
+    if not found or not all(_is_loopback(str(entry[4][0])) for entry in found):
+        raise InvalidInput(
+            field="host",
+            problem=f"{host!r} is not a loopback address, and there is no authentication yet",
+            remedy="Listen on 127.0.0.1 or ::1; let a proxy with authentication stand before it.",
+        )
+
+
+def _is_loopback(address: str) -> bool:
+    try:
+        return ipaddress.ip_address(address.partition("%")[0]).is_loopback
+    except ValueError:
+        return False
+
+
+class LoopbackOnly:
+    """Refuses what a page of another site makes a browser send here, by its Host (DNS rebinding) or its Origin."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer, or pass the request on."""
+        if scope["type"] == "http":
+            headers = Headers(scope=scope)
+            authority = headers.get("host", "")
+            name = _host_name(authority)
+            if name != "localhost" and not _is_loopback(name):
+                refusal = problem_response(MISDIRECTED, f"The Host {authority[:80]!r} is not a loopback address.")
+                return await refusal(scope, receive, send)
+            origin = headers.get("origin")
+            if origin is not None and origin != f"{scope['scheme']}://{authority}":
+                refusal = problem_response(FOREIGN_ORIGIN, f"The Origin {origin[:80]!r} is not this service.")
+                return await refusal(scope, receive, send)
+        return await self.app(scope, receive, send)
+
+
+def _host_name(authority: str) -> str:
+    try:
+        return urlsplit(f"//{authority}").hostname or ""
+    except ValueError:
+        return ""
+
+
+class RawPaths:
+    """Routes see the path as it was sent, still escaped: `%2F` is a character of a job id, not the end of it."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on with its raw path."""
+        if scope["type"] == "http":
+            scope = {**scope, "path": scope["raw_path"].decode("ascii", "replace")}
+        await self.app(scope, receive, send)

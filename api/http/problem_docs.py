@@ -1,0 +1,100 @@
+"""The problems of each route, for the OpenAPI document."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import FastAPI
+from pydantic import BaseModel, ConfigDict, Field
+
+from ...domain import (
+    CommandIdReused,
+    DuplicateJobId,
+    IllegalTransition,
+    InvalidInput,
+    LedgerBusy,
+    PayloadTooLarge,
+    SchemaNotReady,
+    StepConflict,
+    StoreUnavailable,
+    UnknownStep,
+    VersionConflict,
+)
+from .problem_kinds import (
+    EXECUTION_NOT_FOUND,
+    FOREIGN_ORIGIN,
+    MALFORMED_JSON,
+    MISDIRECTED,
+    NOT_JSON,
+    TYPE_PREFIX,
+    Kind,
+    find_kind,
+)
+
+
+class ProblemDetails(BaseModel):
+    """RFC 9457 problem details. Further members depend on the type."""
+
+    model_config = ConfigDict(extra="allow")
+
+    type: str = Field(
+        description="Stable; what programs should look at.", examples=[TYPE_PREFIX + "illegal-transition"]
+    )
+    title: str
+    status: int
+    detail: str
+    field: str | None = Field(None, description="What of the input is wrong.")
+    remedy: str | None = Field(None, description="What to do about it.")
+
+
+def document_problems(app: FastAPI) -> None:
+    """Put `ProblemDetails` into the app's OpenAPI document, which only looks for models of plain JSON answers."""
+    make_document = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        document = make_document()
+        document["components"]["schemas"].setdefault("ProblemDetails", ProblemDetails.model_json_schema())
+        return document
+
+    app.openapi = openapi
+
+
+def problem_responses(*kinds: Kind) -> dict[int | str, dict[str, Any]]:
+    """`responses` of a route."""
+    by_status: dict[int, list[Kind]] = {}
+    for kind in kinds:
+        by_status.setdefault(kind.status, []).append(kind)
+    return {
+        status: {
+            "description": "; ".join(dict.fromkeys(kind.title for kind in same)),
+            "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/ProblemDetails"}}},
+        }
+        for status, same in by_status.items()
+    }
+
+
+def _kinds(*errors: type[Any]) -> list[Kind]:
+    return [find_kind(error) for error in errors]
+
+
+EVERYWHERE = problem_responses(
+    FOREIGN_ORIGIN, MISDIRECTED, *_kinds(InvalidInput, LedgerBusy, StoreUnavailable, SchemaNotReady)
+)
+"""What any route may answer."""
+
+_ETAG = {"ETag": {"description": "The version, for `If-Match`.", "schema": {"type": "string", "examples": ['"7"']}}}
+_LOCATION = {"Location": {"description": "Where it is found.", "schema": {"type": "string", "format": "uri-reference"}}}
+_VERSIONED: dict[int | str, dict[str, Any]] = {200: {"description": "The execution", "headers": _ETAG}}
+
+NOT_FOUND = problem_responses(EXECUTION_NOT_FOUND)
+READ = {**NOT_FOUND, **_VERSIONED}
+BODY = (MALFORMED_JSON, NOT_JSON, *_kinds(PayloadTooLarge, InvalidInput, CommandIdReused))
+CREATE = {
+    **problem_responses(*BODY, *_kinds(DuplicateJobId)),
+    201: {"description": "The new execution", "headers": {**_ETAG, **_LOCATION}},
+}
+CHANGE = _VERSIONED | problem_responses(EXECUTION_NOT_FOUND, *BODY, *_kinds(IllegalTransition, VersionConflict))
+DELETE = problem_responses(EXECUTION_NOT_FOUND, *_kinds(InvalidInput, CommandIdReused, VersionConflict))
+STEP = _VERSIONED | problem_responses(
+    EXECUTION_NOT_FOUND, *BODY, *_kinds(UnknownStep, IllegalTransition, StepConflict, VersionConflict)
+)

@@ -1,0 +1,95 @@
+"""Answers, encoded once from what the repository and the queries give: `answers` describes them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import msgspec
+from fastapi import Response
+
+from ...domain import FIELDS
+from ...infrastructure import ExecutionHistory, Root
+from ...projections import LedgerSummary, RecordedEvent, StepSpan, Timeline
+from .problem_kinds import EXECUTION_NOT_FOUND
+from .problems import Problem
+
+
+def json_response(body: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """Any of the above, as JSON."""
+    return Response(msgspec.json.encode(body), status, headers, "application/json")
+
+
+def execution_body(row: ExecutionHistory) -> dict[str, Any]:
+    """An `Execution`."""
+    given = {
+        "execution_id": row.job_id,
+        "ledger": row.ledger_id,
+        "id": row.id,
+        "stream_id": row.execution_id,
+        "version": row.version,
+        "updated_at": row.updated_at,
+    }
+    return given | {name: getattr(row, name) for name in FIELDS}
+
+
+def execution_response(
+    row: ExecutionHistory | None, status: int = 200, headers: Mapping[str, str] | None = None
+) -> Response:
+    """An `Execution` with its version as the ETag; a problem where there is none."""
+    if row is None:
+        raise Problem(EXECUTION_NOT_FOUND)
+    return json_response(execution_body(row), status, {"ETag": f'"{row.version}"', **(headers or {})})
+
+
+def events_response(events: list[RecordedEvent], limit: int, order: str) -> Response:
+    """An `EventList`, given one event more than the page holds if there is one."""
+    page = events[:limit]
+    following = page[-1].position if len(events) > limit else None
+    body = {
+        "events": [_event(event) for event in page],
+        "next_before": following if order == "newest" else None,
+        "next_after": following if order == "oldest" else None,
+    }
+    return json_response(body)
+
+
+def timeline_response(timeline: Timeline | None) -> Response:
+    """A `TimelineAnswer`; a problem where there is none."""
+    if timeline is None:
+        raise Problem(EXECUTION_NOT_FOUND)
+    body = {
+        "job_id": timeline.job_id,
+        "events": [_event(event) for event in timeline.events],
+        "statuses": [msgspec.structs.asdict(span) | {"seconds": span.seconds} for span in timeline.statuses],
+        "steps": list(_flat(timeline.steps)),
+        "next_version": timeline.next_version,
+    }
+    return json_response(body)
+
+
+def ledger_response(summary: LedgerSummary) -> Response:
+    """A `LedgerAnswer`."""
+    return json_response(summary)
+
+
+def root_response(root: Root) -> Response:
+    """A `RootAnswer`."""
+    return json_response({"ledger": root.ledger, "size": root.size, "root": root.root.hex()})
+
+
+def _event(event: RecordedEvent) -> dict[str, Any]:
+    body = msgspec.structs.asdict(event)
+    body["stream_id"] = body.pop("execution_id")
+    return body
+
+
+def _flat(steps: list[StepSpan]) -> Iterator[dict[str, Any]]:
+    # A list, since a thousand steps inside each other are more than JSON readers take.
+    waiting: list[tuple[StepSpan, str | None]] = [(step, None) for step in reversed(steps)]
+    while waiting:
+        step, parent = waiting.pop()
+        body = msgspec.structs.asdict(step) | {"parent_step_id": parent, "seconds": step.seconds}
+        del body["steps"]
+        yield body
+        waiting.extend((inner, step.step_id) for inner in reversed(step.steps))

@@ -1,0 +1,111 @@
+"""Executions: create, read, change, delete."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, cast
+from urllib.parse import quote
+
+import msgspec
+from fastapi import APIRouter, Query, Response
+
+from ...domain import InvalidInput
+from ...infrastructure import HistoryFilters
+from ...infrastructure.history_query import Cursor
+from . import problem_docs
+from .answers import Execution, ExecutionList
+from .dependencies import ChangeOptions, CreateOptions, ExecutionId, Reader, Writer, with_body
+from .json_route import JsonRoute, takes
+from .problem_kinds import EXECUTION_NOT_FOUND
+from .problems import Problem
+from .query_schemas import ExecutionsQuery
+from .responses import execution_body, execution_response, json_response
+from .schemas import Body, ExecutionCreate, ExecutionUpdate
+
+PATH = "/api/v1/executions"
+
+router = APIRouter(prefix="/executions", tags=["executions"], route_class=JsonRoute)
+
+
+@router.post(
+    "",
+    status_code=201,
+    operation_id="create_execution",
+    summary="Record a new execution",
+    response_model=Execution,
+    responses=problem_docs.CREATE,
+)
+@takes(ExecutionCreate)
+async def create_execution(body: Body, executions: Writer, options: CreateOptions) -> Response:
+    """Pending unless the body says otherwise. Without a `job_id` one is made: see `Location`."""
+    created = await executions.create_execution(body.given(), **with_body(options, body))
+    return execution_response(created, 201, {"Location": f"{PATH}/{quote(created.job_id, safe='')}"})
+
+
+@router.get("", operation_id="list_executions", summary="A page of the history", response_model=ExecutionList)
+async def list_executions(query: Annotated[ExecutionsQuery, Query()], executions: Reader) -> Response:
+    """Newest first. By `offset` with a `total`, or by `cursor`; any answer tells the cursor of the next page."""
+    filters = _filters(query)
+    if query.cursor is None:
+        rows, total = await executions.get_execution_history(query.limit, query.offset, **filters)
+        more = rows and query.offset + len(rows) < total
+        cursor = Cursor(rows[-1].created_at, rows[-1].id).encode() if more else None
+    elif query.offset:
+        raise InvalidInput(field="offset", problem="does not go with a cursor", remedy="Send one of them.")
+    else:
+        rows, cursor = await executions.get_execution_page(query.limit, query.cursor, **filters)
+        total = None
+    return json_response({"executions": [execution_body(row) for row in rows], "total": total, "next_cursor": cursor})
+
+
+def _filters(query: ExecutionsQuery) -> HistoryFilters:
+    given: dict[str, Any] = query.model_dump(exclude={"limit", "offset", "cursor"}, exclude_none=True)
+    if "attributes" in given:
+        try:
+            given["attributes"] = msgspec.json.decode(given["attributes"])
+        except (ValueError, RecursionError) as error:
+            raise InvalidInput(
+                field="attributes", problem="is not JSON", remedy='Send a JSON object, as {"team":"finance"}.'
+            ) from error
+    return cast(HistoryFilters, given)
+
+
+@router.get(
+    "/{execution_id}",
+    operation_id="get_execution",
+    summary="An execution as it is now",
+    response_model=Execution,
+    responses=problem_docs.READ,
+)
+async def get_execution(execution_id: ExecutionId, executions: Reader) -> Response:
+    """By the caller's job id. The `ETag` is its version, for `If-Match` on a change."""
+    return execution_response(await executions.get_execution_by_job_id(execution_id))
+
+
+@router.patch(
+    "/{execution_id}",
+    operation_id="update_execution",
+    summary="Change fields",
+    response_model=Execution,
+    responses=problem_docs.CHANGE,
+)
+@takes(ExecutionUpdate)
+async def update_execution(
+    execution_id: ExecutionId, body: Body, executions: Writer, options: ChangeOptions
+) -> Response:
+    """A field that is left out stays, null empties it. A `status` among them must follow from the present one."""
+    changed = await executions.update_execution(execution_id, body.given(), **with_body(options, body))
+    return execution_response(changed)
+
+
+@router.delete(
+    "/{execution_id}",
+    status_code=204,
+    operation_id="delete_execution",
+    summary="Take an execution out of the history",
+    responses=problem_docs.DELETE,
+)
+async def delete_execution(execution_id: ExecutionId, executions: Writer, options: ChangeOptions) -> Response:
+    """Its events stay, its timeline too; its job id is never free again."""
+    if not await executions.delete(execution_id, **options):
+        raise Problem(EXECUTION_NOT_FOUND)
+    return Response(status_code=204)

@@ -1,0 +1,88 @@
+"""The HTTP service as a process."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, NoReturn
+
+import uvicorn
+
+from ...infrastructure import Settings
+from ..runtime import open_ledger
+from .app import PREFIX, create_app
+from .loopback import check_loopback
+
+_GRACE = 10
+"""Seconds that requests under way get to finish after the service was told to end."""
+
+
+class Server(uvicorn.Server):
+    """Uvicorn that tells its address once it listens."""
+
+    def __init__(self, settings: Settings, announce: Callable[[str], object]) -> None:
+        config = uvicorn.Config(
+            create_app(settings),
+            host=settings.host,
+            port=settings.port,
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            ws="none",
+            lifespan="on",
+            timeout_graceful_shutdown=_GRACE,
+        )
+        super().__init__(config)
+        self._announce = announce
+
+    async def startup(self, sockets: list[Any] | None = None) -> None:
+        """Listen, then tell where: with port 0 nobody knew before."""
+        await super().startup(sockets)
+        if self.started:
+            host = self.config.host
+            port = self.servers[0].sockets[0].getsockname()[1]
+            self._announce(f"http://{f'[{host}]' if ':' in host else host}:{port}")
+
+
+def serve(settings: Settings) -> None:
+    """Serve until SIGTERM or Ctrl-C, which let requests under way finish.
+
+    Raises a `LedgerError` of one line where it cannot begin: another machine could reach it, the database does not
+    answer or its schema does not fit (a SQLite file is migrated instead).
+    """
+    check_loopback(settings.host)
+    asyncio.run(_check_database(settings))
+
+    def announce(address: str) -> None:
+        print(f"execution-ledger listens on {address}{PREFIX} (ledger {settings.ledger!r}; Ctrl-C ends it)", flush=True)
+
+    with _quiet_end():
+        Server(settings, announce).run()
+
+
+async def _check_database(settings: Settings) -> None:
+    """Fail here in one line rather than inside the server in fifty."""
+    async with open_ledger(settings):
+        pass
+
+
+@contextmanager
+def _quiet_end() -> Iterator[None]:
+    """Uvicorn repeats the signal after it has shut down; that is a good end, not a killed process."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def end(*_: Any) -> NoReturn:
+        raise SystemExit(0)
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        with suppress(KeyboardInterrupt):
+            yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

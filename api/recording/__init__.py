@@ -1,0 +1,1 @@
+"""`record`: runs a command and keeps what happened, whatever becomes of either."""

@@ -1,0 +1,91 @@
+"""The beginning of `record`: the execution is created and started, and the command will know of it."""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import make_url
+
+from ...domain import DuplicateJobId, StartStep
+from ...infrastructure import Settings
+from ...infrastructure.database_errors import translated
+from ..runtime import Ledger, sqlite_file
+from .arguments import Plan, text
+
+JOB_VARIABLE = "EXECUTION_LEDGER_JOB_ID"
+STEP_VARIABLE = "EXECUTION_LEDGER_STEP_ID"
+
+
+async def begin(plan: Plan, ledger: Ledger, actor: str) -> str:
+    """Create and start the execution, in one transaction."""
+    for step in plan.steps:
+        if step.name is not None:
+            StartStep.of(step.name)  # refused now, or it would be in the middle
+    data = {
+        "run_name": plan.run_name,
+        "trigger_type": "command_line",
+        "execution_type": "steps" if plan.steps[0].name is not None else "command",
+        "attempt": plan.attempt,
+        "inputs": plan.inputs | _inputs(plan),
+    }
+    attributes: dict[str, str] = dict(plan.attributes)
+    if parent := plan.parent or os.environ.get(JOB_VARIABLE):
+        data["parent_job_id"] = text(parent)
+    if plan.parent is None and (step := os.environ.get(STEP_VARIABLE)):
+        attributes.setdefault("parent_step_id", text(step))
+    if attributes:
+        data["attributes"] = attributes
+    while True:
+        data["job_id"] = plan.job_id or plan.new_job_id()
+        try:
+            async with ledger.sessions() as session:
+                repository = ledger.executions(session, commit=False, actor=actor)
+                await repository.create_execution(data, reason=plan.reason)
+                await repository.transition(data["job_id"], "started")
+                await repository.flush()
+                with translated():
+                    await session.commit()
+            return data["job_id"]
+        except DuplicateJobId:
+            if plan.job_id:
+                raise
+
+
+def _inputs(plan: Plan) -> dict[str, Any]:
+    commands = [[text(word) for word in step.argv] for step in plan.steps]
+    if plan.steps[0].name is None:
+        ran: dict[str, Any] = {"argv": commands[0]}
+    else:
+        ran = {"steps": [{"name": step.name, "argv": argv} for step, argv in zip(plan.steps, commands, strict=True)]}
+    return ran | {"cwd": _cwd(), "host": socket.gethostname()}
+
+
+def _cwd() -> str | None:
+    try:
+        return text(os.getcwd())
+    except OSError:  # it was removed
+        return None
+
+
+def environment(settings: Settings, job_id: str) -> dict[str, str]:
+    """Variables of the command: with them a `record` inside it finds the same ledger, and its parent."""
+    variables = dict(os.environ) | {
+        JOB_VARIABLE: job_id,
+        "EXECUTION_LEDGER_DATABASE_URL": _absolute(settings.database_url),
+        "EXECUTION_LEDGER_LEDGER": settings.ledger,
+    }
+    if settings.actor is not None:
+        variables["EXECUTION_LEDGER_ACTOR"] = settings.actor
+    variables.pop(STEP_VARIABLE, None)
+    return variables
+
+
+def _absolute(url: str) -> str:
+    """The URL as it means the same in every folder."""
+    file = sqlite_file(url)
+    if file is None:
+        return url
+    return make_url(url).set(database=str(Path(file).absolute())).render_as_string(hide_password=False)

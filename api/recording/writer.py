@@ -1,0 +1,160 @@
+"""Writing to the ledger while a command runs: in order, in groups, and never in the command's way."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections import deque
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from itertools import islice
+from typing import Any, NamedTuple
+
+from ...domain import (
+    EngineNotConfigured,
+    IllegalTransition,
+    LedgerBusy,
+    LedgerError,
+    SchemaNotReady,
+    StoreError,
+    StoreUnavailable,
+)
+from ...infrastructure import ExecutionRepository
+from ...infrastructure.database_errors import translated
+from ..runtime import Ledger
+
+DOWN = (StoreUnavailable, StoreError, LedgerBusy, SchemaNotReady, EngineNotConfigured)
+"""What may pass, so that it is tried again."""
+WAITING_BYTES = 8 * 1024**2
+"""Output that waits for the ledger at most; what comes on top is counted and left out."""
+
+_GROUP = 100
+_PATIENCE = 5.0
+_DELAYS = (0.1, 0.2, 0.5, 1.0, 2.0)
+
+
+class Operation(NamedTuple):
+    """One call of the repository; its command id makes a second try harmless."""
+
+    method: str
+    arguments: tuple[Any, ...]
+    options: dict[str, Any]
+    size: int
+
+
+class LedgerWriter:
+    """Takes what is to be written at once, and writes it in the background, again and again until the ledger has it."""
+
+    def __init__(self, ledger: Ledger, job_id: str, actor: str) -> None:
+        self.job_id = job_id
+        self.refused: list[LedgerError] = []
+        """What the ledger would not take."""
+        self.trouble: LedgerError | None = None
+        """Why the last try failed; None while all is well."""
+        self.ended_by_another: IllegalTransition | None = None
+        self._ledger = ledger
+        self._actor = actor
+        self._prefix = f"record-{secrets.token_hex(8)}"
+        self._count = 0
+        self._waiting: deque[Operation] = deque()
+        self._bytes = 0
+        self._behind = False
+        self._closing = False
+        self._changed = asyncio.Event()
+        self._written = asyncio.Event()
+        self._task = asyncio.create_task(self._run())
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def put(self, method: str, *arguments: Any, size: int = 0, **options: Any) -> None:
+        """Call this method of the repository, after all that was put before; it happened now, unless said otherwise."""
+        self._count += 1
+        options.setdefault("occurred_at", datetime.now(UTC))
+        options["command_id"] = f"{self._prefix}-{self._count}"
+        self._waiting.append(Operation(method, arguments, options, size))
+        self._bytes += size
+        self._changed.set()
+
+    async def room(self) -> bool:
+        """Whether more output may be put; waits a moment for a ledger that is merely slow."""
+        if self._bytes < WAITING_BYTES:
+            return True
+        if not self._behind:
+            self._written.clear()
+            try:
+                await asyncio.wait_for(self._written.wait(), _PATIENCE)
+            except TimeoutError:
+                self._behind = True
+        return self._bytes < WAITING_BYTES
+
+    async def close(self, seconds: float, hurry: asyncio.Event) -> None:
+        """Write what waits, for so long at most; `hurry` ends the wait."""
+        self._closing = True
+        self._changed.set()
+        hurry.clear()
+        hurried = asyncio.create_task(hurry.wait())
+        await asyncio.wait({self._task, hurried}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        hurried.cancel()
+        if not self._task.done():
+            self._task.cancel()
+            await asyncio.wait({self._task}, timeout=1)
+        elif not self._task.cancelled() and (error := self._task.exception()):
+            raise error
+
+    async def _run(self) -> None:
+        failures = 0
+        while self._waiting or not self._closing:
+            if not self._waiting:
+                self._changed.clear()
+                await self._changed.wait()
+                continue
+            group = list(islice(self._waiting, _GROUP))
+            try:
+                await self._write(group)
+            except DOWN as error:
+                self.trouble = error
+                await asyncio.sleep(_DELAYS[min(failures, len(_DELAYS) - 1)])
+                failures += 1
+                continue
+            failures, self.trouble = 0, None
+            for _ in group:
+                self._bytes -= self._waiting.popleft().size
+            self._behind = False
+            self._written.set()
+
+    async def _write(self, group: Sequence[Operation]) -> None:
+        try:
+            async with self._ledger.sessions() as session:
+                repository = self._ledger.executions(session, commit=False, actor=self._actor)
+                for operation in group:
+                    await self._call(repository, operation)
+                with translated():
+                    await session.commit()
+        except DOWN:
+            raise
+        except LedgerError:
+            # Refused as a whole: another writer changed the run in between. One by one, each has its own answer.
+            for operation in group:
+                async with self._ledger.sessions() as session:
+                    try:
+                        await self._call(self._ledger.executions(session, actor=self._actor), operation)
+                    except DOWN:
+                        raise
+                    except LedgerError as error:
+                        self.refused.append(error)
+
+    async def _call(self, repository: ExecutionRepository, operation: Operation) -> None:
+        call = getattr(repository, operation.method)
+        try:
+            await call(self.job_id, *operation.arguments, **operation.options)
+        except IllegalTransition as error:
+            if operation.method != "update_execution" or "status" not in operation.arguments[0]:
+                raise
+            # Somebody else ended the run meanwhile. Its status stays; what became of the command is kept beside it.
+            self.ended_by_another = error
+            fields = operation.arguments[0]
+            options: Any = operation.options | {"command_id": f"{operation.options['command_id']}-late"}
+            await repository.report_late_outcome(
+                self.job_id, fields["status"], fields.get("result"), fields.get("error"), **options
+            )

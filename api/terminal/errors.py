@@ -1,0 +1,69 @@
+"""Errors of the command line: one line that names the field and the remedy, and an exit status."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+
+import typer
+
+EXIT_CODES = {
+    0: "done",
+    1: "the ledger refused, or there is no such execution",
+    2: "wrong usage; nothing was done",
+    3: "the database is missing, not migrated, or cannot be reached",
+}
+"""Of all commands but `record`, which ends with the status of the command that it runs."""
+RECORD_EXIT_CODES = {
+    125: "`record` failed: nothing was run, or its outcome is not recorded",
+    126: "the command cannot be executed",
+    127: "the command was not found",
+    128: "plus the number of the signal that ended the command",
+}
+TRACEBACK_VARIABLE = "EXECUTION_LEDGER_TRACEBACK"
+
+_USAGE: type[Exception] = typer.BadParameter.__mro__[2]  # the common base: typer has no public name for it
+
+
+class UsageProblem(Exception):
+    """The arguments are wrong."""
+
+    def __init__(self, field: str, problem: str, remedy: str) -> None:
+        super().__init__(f"{field}: {problem}. {remedy}")
+
+
+def explain(error: Exception) -> tuple[int, str]:
+    """The exit status and the message for an error."""
+    if isinstance(error, UsageProblem):
+        return 2, str(error)
+    if isinstance(error, _USAGE):
+        return 2, f"{error.format_message().rstrip('.?')}. See --help."  # type: ignore[attr-defined]
+    # Here, since these take a second to import, and wrong usage should be told at once.
+    from ...domain import (
+        EngineNotConfigured,
+        LedgerBusy,
+        LedgerError,
+        SchemaNotReady,
+        SchemaTooNew,
+        StoreError,
+        StoreUnavailable,
+    )
+    from ..runtime import NothingRecorded
+
+    message = str(error).replace("?.", "?")
+    unavailable = (NothingRecorded, SchemaTooNew, SchemaNotReady, EngineNotConfigured)
+    if isinstance(error, (*unavailable, StoreUnavailable, StoreError, LedgerBusy)):
+        return 3, message
+    if isinstance(error, LedgerError):
+        return 1, message
+    if os.environ.get(TRACEBACK_VARIABLE):
+        traceback.print_exception(error)
+    return 1, f"{type(error).__name__}: {message}. This is a bug; {TRACEBACK_VARIABLE}=1 shows where."
+
+
+def print_error(message: str) -> None:
+    """One line on the error stream."""
+    from .show_text import line
+
+    print(f"error: {line(message)}", file=sys.stderr)

@@ -1,0 +1,93 @@
+"""Options that several commands share. Each stands before or after the name of the command."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from .errors import UsageProblem
+
+if TYPE_CHECKING:
+    from ...infrastructure import Settings
+
+_WHERE = "Where and who"
+
+Database = Annotated[
+    str | None,
+    typer.Option(
+        "--database",
+        metavar="URL",
+        help="`sqlite:///file.db` or `postgresql://…`; else $EXECUTION_LEDGER_DATABASE_URL, "
+        "else `execution-ledger.db` in this folder.",
+        rich_help_panel=_WHERE,
+        show_default=False,
+    ),
+]
+LedgerName = Annotated[
+    str | None,
+    typer.Option(
+        "--ledger",
+        metavar="NAME",
+        help="The ledger to use; else $EXECUTION_LEDGER_LEDGER, else `default`.",
+        rich_help_panel=_WHERE,
+        show_default=False,
+    ),
+]
+Actor = Annotated[
+    str | None,
+    typer.Option(
+        "--actor",
+        metavar="NAME",
+        help="Who is recorded as the actor; else $EXECUTION_LEDGER_ACTOR, else your login name.",
+        rich_help_panel=_WHERE,
+        show_default=False,
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", metavar="", help="Print JSON for programs; times are UTC.")]
+Job = Annotated[
+    str, typer.Argument(metavar="JOB", help="Job id, or the number that `history` shows.", show_default=False)
+]
+
+
+@dataclass(slots=True)
+class Given:
+    """Options that stood before the name of the command."""
+
+    database: str | None = None
+    ledger: str | None = None
+    actor: str | None = None
+
+
+def load_settings(ctx: typer.Context, **options: object) -> Settings:
+    """Settings of the environment, under the options of the command line."""
+    from pydantic import ValidationError
+
+    from ...infrastructure import Settings
+
+    given: Given = ctx.find_root().obj or Given()
+    before = {"database_url": given.database, "ledger": given.ledger, "actor": given.actor}
+    chosen = {name: value for name, value in before.items() if value is not None}
+    chosen |= {name: value for name, value in options.items() if value is not None}
+    try:
+        return Settings(**chosen)  # type: ignore[arg-type]
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = str(first["loc"][0])
+        where = f"--{name.split('_')[0]}" if name in chosen else f"EXECUTION_LEDGER_{name.upper()}"
+        raise UsageProblem(where, first["msg"], "See docs/settings.md.") from error
+
+
+def actor_of(settings: Settings) -> str:
+    """Who is recorded as the actor."""
+    import getpass
+
+    if settings.actor is not None:
+        return settings.actor
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # an account without a name, as in some containers
+        import os
+
+        return f"uid {os.getuid()}"

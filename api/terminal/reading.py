@@ -1,0 +1,142 @@
+"""What the reading commands ask the ledger: plain data, before it is shown as text or JSON."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, NamedTuple, TypeVar
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from ...domain import LedgerError
+from ...infrastructure import ExecutionHistory, Root, Settings
+from ...projections import LedgerQueries, LedgerSummary, RecordedEvent, StatusSpan, StepSpan, Timeline, make_timeline
+from ..runtime import Ledger, open_ledger
+
+_T = TypeVar("_T")
+_STRUCTURE = 10_000
+"""Most events that spans are made of."""
+_SPAN_EVENTS = (
+    "created",
+    "prepared",
+    "started",
+    "approval_requested",
+    "approved",
+    "rejected",
+    "stop_requested",
+    "stopped",
+    "completed",
+    "failed",
+    "cancelled",
+    "corrected",
+    "step_started",
+    "step_finished",
+)
+
+
+class UnknownExecution(LedgerError):
+    """JOB: there is no execution {job!r} in ledger {ledger!r}. See `execution-ledger history`."""
+
+    job: str
+    ledger: str
+
+
+class DeletedExecution(LedgerError):
+    """JOB: execution {job!r} was deleted. Its events stay: `execution-ledger timeline {job}`."""
+
+    job: str
+
+
+class Status(NamedTuple):
+    """One execution, and who did what first and last."""
+
+    execution: ExecutionHistory
+    created: RecordedEvent
+    changed: RecordedEvent
+
+
+class History(NamedTuple):
+    """A page of executions."""
+
+    executions: list[ExecutionHistory]
+    next_cursor: str | None
+    total: int
+    """How many there are with these filters."""
+    summary: LedgerSummary
+    filtered: bool
+
+
+class Story(NamedTuple):
+    """A page of the events of one execution, and the spans of all of them."""
+
+    execution: ExecutionHistory | None
+    """None where it was deleted."""
+    timeline: Timeline
+    statuses: list[StatusSpan]
+    steps: list[StepSpan]
+    first: RecordedEvent
+
+
+class LedgerFacts(NamedTuple):
+    """A ledger in numbers, with its root at that size."""
+
+    summary: LedgerSummary
+    root: Root
+
+
+def run(settings: Settings, read: Callable[[Reader], Awaitable[_T]]) -> _T:
+    """Open the ledger, read, close. A database that is missing is not made."""
+
+    async def reading() -> _T:
+        async with open_ledger(settings, create=False) as ledger, ledger.sessions() as session:
+            return await read(Reader(ledger, session))
+
+    return asyncio.run(reading())
+
+
+class Reader:
+    """The questions of the reading commands, over the one query side."""
+
+    def __init__(self, ledger: Ledger, session: AsyncSession) -> None:
+        self._ledger = ledger.settings.ledger
+        self._executions = ledger.executions(session)
+        self._queries = LedgerQueries(session, ledger=self._ledger)
+
+    async def status(self, job: str) -> Status:
+        """What is known of one execution."""
+        execution = await self._find(job)
+        if execution is None:
+            events = await self._queries.events(1, job_id=job)
+            raise DeletedExecution(job=job) if events else UnknownExecution(job=job, ledger=self._ledger)
+        first = await self._queries.events(1, newest_first=False, job_id=execution.job_id)
+        last = await self._queries.events(1, job_id=execution.job_id)
+        return Status(execution, first[0], last[0])
+
+    async def history(self, limit: int, cursor: str | None, filters: Mapping[str, Any]) -> History:
+        """A page of executions and how many there are."""
+        given: Any = {name: value for name, value in filters.items() if value is not None}
+        page = await self._executions.get_execution_page(limit, cursor, **given)
+        _, total = await self._executions.get_execution_history(0, **given)
+        return History(page.executions, page.next_cursor, total, await self._queries.summary(), bool(given))
+
+    async def timeline(self, job: str, limit: int, from_version: int) -> Story:
+        """A page of what happened, also in an execution that was deleted."""
+        execution = await self._find(job)
+        job_id = execution.job_id if execution else job
+        timeline = await self._queries.timeline(job_id, limit=limit, from_version=from_version)
+        if timeline is None:
+            raise UnknownExecution(job=job, ledger=self._ledger)
+        events = await self._queries.events(_STRUCTURE, newest_first=False, job_id=job_id, type=_SPAN_EVENTS)
+        spans = make_timeline(job_id, events)
+        return Story(execution, timeline, spans.statuses, spans.steps, events[0])
+
+    async def ledger(self) -> LedgerFacts:
+        """Size, counters and root; the root is that of the size shown, whatever is appended meanwhile."""
+        summary = await self._queries.summary()
+        return LedgerFacts(summary, await self._queries.root(summary.size))
+
+    async def _find(self, job: str) -> ExecutionHistory | None:
+        found = await self._executions.get_execution_by_job_id(job)
+        if found is None and job.isdecimal() and len(job) < 19:
+            found = await self._executions.get(int(job))
+        return found
