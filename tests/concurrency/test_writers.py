@@ -42,7 +42,7 @@ def run(workers: list[Worker], job: str, database: Database, **details: Any) -> 
 def race(workers: list[Worker], move: str, database: Database, rounds: int, **details: Any) -> list[list[str]]:
     """Let all writers make the same move `rounds` times; what became of it, by round."""
     answers = run(workers, "race", database, move=move, rounds=rounds, **details)
-    return [sum((answer["answers"][at] for answer in answers), []) for at in range(rounds)]
+    return [[each for answer in answers for each in answer["answers"][at]] for at in range(rounds)]
 
 
 def prepare(database: Database, count: int, ledger: str = "default", **fields: Any) -> list[int]:

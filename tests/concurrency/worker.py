@@ -1,4 +1,4 @@
-"""A process that writes: it takes jobs as JSON lines, acknowledges what was committed, and answers each job with a line.
+"""A process that writes: it takes jobs as JSON lines, acknowledges what was committed, answers each job with a line.
 
 Started by `support_processes.Worker`; every job runs eight (or so) asyncio writers over one engine.
 """
@@ -82,7 +82,7 @@ async def updates(sessions: Sessions, job: dict[str, Any]) -> dict[str, Any]:
 
 
 async def race(sessions: Sessions, job: dict[str, Any]) -> dict[str, Any]:
-    """Every writer makes the same moves, a round at a time; the answer says what became of each: a value or an error."""
+    """Every writer makes the same moves, a round at a time; the answer says what became of each."""
     move = _MOVES[job["move"]]
     answers: list[list[str]] = []
     for at in range(job["rounds"]):
@@ -144,7 +144,7 @@ async def first_write(session: AsyncSession, job: dict[str, Any], at: int, write
 
 
 async def several_ledgers(session: AsyncSession, job: dict[str, Any], at: int, writer: int) -> Any:
-    """Write to three ledgers in one transaction, in an order of one's own; `flush` takes the locks in that order, too."""
+    """Write to three ledgers in one transaction, in an order of one's own; `flush` locks in that order, too."""
     order = random.Random(f"{job['name']}-{at}-{writer}").sample(_LEDGERS, 3)
     busy = 0
     while True:

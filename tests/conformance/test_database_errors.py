@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import sqlite3
 import threading
@@ -88,12 +89,14 @@ async def unreachable(store: str, tmp_path: Path) -> AsyncIterator[AsyncEngine]:
         with socket.create_server(("127.0.0.1", 0)) as server:
             port = server.getsockname()[1]
         url = f"postgresql://nobody@127.0.0.1:{port}/ledger"
+    others = set(threading.enumerate())
     engine = create_engine(url)
     yield engine
     await engine.dispose()
-    for thread in threading.enumerate():
+    for thread in set(threading.enumerate()) - others:
         if "_connection_worker_thread" in thread.name:
-            thread.join()  # aiosqlite does not wait for it after a failure, and it speaks to the loop once more
+            # aiosqlite does not wait for it after a failure, and it speaks to the loop once more.
+            await asyncio.to_thread(thread.join, 10)
 
 
 @pytest.mark.parametrize("commit", [True, False])

@@ -208,13 +208,13 @@ async def test_a_wrong_offset_is_refused_by_name(repository: ExecutionRepository
 
 
 async def by_cursor(repository: ExecutionRepository, limit: int, **filters: Any) -> list[list[int]]:
-    pages, cursor = [], None
-    while True:
-        page = await repository.get_execution_page(limit, cursor, **filters)
-        pages.append([each.id for each in page.executions])
-        if page.next_cursor is None:
-            return pages
-        cursor = page.next_cursor
+    page = await repository.get_execution_page(limit, **filters)
+    pages = [page]
+    while page.next_cursor is not None:
+        assert len(pages) < 20, "the pages do not end"
+        page = await repository.get_execution_page(limit, page.next_cursor, **filters)
+        pages.append(page)
+    return [[each.id for each in page.executions] for page in pages]
 
 
 async def by_offset(repository: ExecutionRepository, limit: int, **filters: Any) -> list[list[int]]:
