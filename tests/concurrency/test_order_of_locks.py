@@ -1,4 +1,4 @@
-"""Locks taken against the order (streams first, the head last) can deadlock; who keeps the order does not lose by it."""
+"""Locks taken against the order (streams first, head last) can deadlock; who keeps the order does not lose by it."""
 
 from __future__ import annotations
 
