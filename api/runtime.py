@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import event, make_url
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 
 from ..domain import InvalidInput, LedgerError, SchemaNotReady
 from ..infrastructure import EventStore, ExecutionRepository, Settings, check_schema, create_engine, migrate
+from ..infrastructure.connections import parse_url
 from ..infrastructure.database_errors import translated
 
 _CONNECT_TIMEOUT = 10
@@ -79,12 +79,7 @@ async def shorten_waits(ledger: Ledger, seconds: float) -> None:
 
 def sqlite_file(url: str) -> Path | None:
     """The file of a SQLite database; None for a server."""
-    try:
-        parsed = make_url(url)
-    except ArgumentError as error:
-        raise InvalidInput(
-            field="database_url", problem="is not a database URL", remedy="Use sqlite:///file.db or postgresql://…"
-        ) from error
+    parsed = parse_url(url)
     if parsed.get_backend_name() != "sqlite":
         return None
     if not parsed.database or parsed.database == ":memory:":
@@ -107,7 +102,7 @@ def check_folder(url: str) -> Path | None:
 
 
 def _connect_options(settings: Settings) -> dict[str, Any]:
-    url = make_url(settings.database_url)
+    url = parse_url(settings.database_url)
     if url.get_backend_name() == "sqlite" or "connect_timeout" in url.query:
         return {}
     return {"connect_args": {"connect_timeout": _CONNECT_TIMEOUT}}

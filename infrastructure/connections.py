@@ -39,13 +39,18 @@ def create_sync_engine(url: str, **options: Any) -> Engine:
     return engine
 
 
-def _with_driver(url: str, drivers: dict[str, str]) -> sqlalchemy.URL:
+def parse_url(url: str) -> sqlalchemy.URL:
+    """A database's URL, refused where it is none."""
     try:
-        parsed = make_url(url)
+        return make_url(url)
     except ArgumentError as error:
         raise InvalidInput(
             field="database_url", problem="is not a database URL", remedy="Use sqlite:///file.db or postgresql://…"
         ) from error
+
+
+def _with_driver(url: str, drivers: dict[str, str]) -> sqlalchemy.URL:
+    parsed = parse_url(url)
     driver = drivers.get(parsed.get_backend_name())
     if driver is None:
         raise InvalidInput(
@@ -57,7 +62,7 @@ def _with_driver(url: str, drivers: dict[str, str]) -> sqlalchemy.URL:
 
 
 def _options(url: str, options: dict[str, Any]) -> dict[str, Any]:
-    if make_url(url).get_backend_name() == "sqlite":
+    if parse_url(url).get_backend_name() == "sqlite":
         return {"connect_args": {"timeout": BUSY_TIMEOUT}} | options
     return options
 

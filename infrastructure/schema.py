@@ -7,10 +7,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Column, Connection, Engine, MetaData, String, Table, inspect, make_url, select, text
+from sqlalchemy import Column, Connection, Engine, MetaData, String, Table, inspect, select, text
 
 from ..domain import InvalidInput, SchemaNotReady, SchemaTooNew
-from .connections import create_sync_engine, write_transaction
+from .connections import create_sync_engine, parse_url, write_transaction
 from .database_errors import translated
 from .guards import install_guards
 from .tables import ledgers, metadata
@@ -54,7 +54,7 @@ def create_schema(bind: Engine | Connection) -> None:
 
 def migrate(url: str) -> None:
     """Bring the database at `url` to the schema of this version, from nothing or from any older one."""
-    parsed = make_url(url)
+    parsed = parse_url(url)
     if parsed.get_backend_name() == "sqlite" and parsed.database in (None, "", ":memory:"):
         raise InvalidInput(
             field="database_url",

@@ -266,6 +266,12 @@ def test_several_threads_can_create_the_schema_at_once(new_engine: Engine) -> No
         check_schema(connection)
 
 
+@pytest.mark.parametrize("url", ["nonsense", "mysql://host/name"])
+def test_what_is_no_url_of_a_ledger_is_refused(url: str) -> None:
+    with pytest.raises(InvalidInput, match=r"sqlite:///file\.db"):
+        migrate(url)
+
+
 def test_a_database_in_memory_is_not_migrated_by_its_url() -> None:
     with pytest.raises(InvalidInput, match="create_schema"):
         migrate("sqlite:///:memory:")

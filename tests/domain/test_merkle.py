@@ -3,7 +3,7 @@ from __future__ import annotations
 from hashlib import sha256
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from execution_ledger.domain import Tree
@@ -48,6 +48,7 @@ def test_roots_are_those_published_with_certificate_transparency(size: int) -> N
     assert naive_root(leaves).hex() == CT_ROOTS[size]
 
 
+@settings(deadline=None)  # a slow machine is no failure
 @given(st.integers(0, 200), st.binary(max_size=4))
 def test_a_growing_tree_has_the_root_of_the_definition(size: int, seed: bytes) -> None:
     leaves = [leaf(seed + at.to_bytes(2)) for at in range(size)]
@@ -65,6 +66,7 @@ def test_the_root_is_right_at_every_size_on_the_way() -> None:
         assert tree.root == tree.root, "asking does not change it"
 
 
+@settings(deadline=None)  # a slow machine is no failure
 @given(st.lists(st.binary(min_size=1, max_size=3), min_size=1, max_size=40, unique=True), st.data())
 def test_every_leaf_and_its_place_count(inputs: list[bytes], data: st.DataObject) -> None:
     def root(each: list[bytes]) -> bytes:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from execution_ledger.domain import (
@@ -171,6 +171,7 @@ fields: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
 steps = st.lists(st.tuples(st.sampled_from(["update", "correct", "late"]), fields), max_size=12)
 
 
+@settings(deadline=None)  # a slow machine is no failure
 @given(st.sampled_from(list(ExecutionStatus)), steps)
 def test_whatever_happens_completed_at_is_set_exactly_for_ended_executions(first: str, story_line: Any) -> None:
     story = Story(first)
