@@ -16,7 +16,7 @@ help: ## print this list
 demo: .venv/.run ## run a small story on a throw-away ledger
 	$(BIN)/python -m execution_ledger.api.demo
 
-serve: .venv/.run ## serve HTTP and the web page
+serve: .venv/.run ## serve HTTP
 	$(BIN)/execution-ledger serve
 
 test: .venv/.dev ## run the tests, on SQLite and a real PostgreSQL (ARGS= for pytest)

@@ -18,7 +18,7 @@ _EXAMPLES = (
     "execution-ledger record -- make test",
     "execution-ledger record --step build -- make --step test -- make test",
     "execution-ledger history --status failed",
-    "execution-ledger timeline make-test-x7k2m9pq",
+    "execution-ledger timeline make-test-x7k2m9",
 )
 
 

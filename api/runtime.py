@@ -98,6 +98,8 @@ def check_folder(url: str) -> Path | None:
         raise InvalidInput(
             field="database_url", problem=f"there is no folder {file.parent}", remedy="Make it, or name another file."
         )
+    if file is not None and file.is_dir():
+        raise InvalidInput(field="database_url", problem=f"{file} is a folder", remedy="Name a file.")
     return file
 
 

@@ -60,6 +60,8 @@ def _translate_sqlite(name: str, problem: str, error: Exception) -> LedgerError:
         )
     if "no such table" in problem or "no such column" in problem:
         return SchemaNotReady(problem=f"The tables are missing or old ({problem})")
+    if name == "SQLITE_NOTADB":
+        return StoreError(problem="the file is no SQLite database; name another one")
     if name.startswith(("SQLITE_CANTOPEN", "SQLITE_IOERR")):
         return StoreUnavailable(problem=problem)
     if isinstance(error, OSError) or (isinstance(error, DBAPIError) and error.connection_invalidated):

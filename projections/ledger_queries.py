@@ -15,7 +15,6 @@ from ..domain import check_ledger, stream_id
 from ..domain.limits import KEY_LENGTH
 from ..domain.values import check_int, check_text
 from ..infrastructure.database_errors import translated
-from ..infrastructure.history_query import MAX_LIMIT
 from ..infrastructure.root import Root, compute_root
 from ..infrastructure.tables import STATUSES, execution_events, execution_streams, ledgers
 from .event_query import EventFilters, event_page
@@ -23,6 +22,9 @@ from .recorded_event import RecordedEvent, select_events, to_recorded_event
 from .timeline import Timeline, make_timeline
 
 _T = TypeVar("_T")
+
+MAX_LIMIT = 10_000
+"""Largest page."""
 
 
 class LedgerSummary(msgspec.Struct, frozen=True, kw_only=True):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -11,6 +12,7 @@ from typing import Any, NoReturn
 
 import uvicorn
 
+from ...domain import InvalidInput
 from ...infrastructure import Settings
 from ..runtime import open_ledger
 from .app import PREFIX, create_app
@@ -60,8 +62,20 @@ def serve(settings: Settings) -> None:
     def announce(address: str) -> None:
         print(f"execution-ledger listens on {address}{PREFIX} (ledger {settings.ledger!r}; Ctrl-C ends it)", flush=True)
 
-    with _quiet_end():
-        Server(settings, announce).run()
+    with _quiet_end(), _listen(settings) as listener:
+        Server(settings, announce).run(sockets=[listener])
+
+
+def _listen(settings: Settings) -> socket.socket:
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    try:
+        return socket.create_server((settings.host, settings.port), family=family, backlog=2048)
+    except OSError as error:
+        raise InvalidInput(
+            field="port",
+            problem=f"{settings.port} on {settings.host} cannot be had: {error.strerror}",
+            remedy="Choose another one, or 0 for a free one.",
+        ) from error
 
 
 async def _check_database(settings: Settings) -> None:

@@ -75,6 +75,9 @@ def parse_steps(named: Sequence[str], words: Sequence[str]) -> tuple[Step, ...]:
             following, length = words[at + 1], 3
         elif words[at].startswith("--step=") and words[at + 1 : at + 2] == ["--"]:
             following, length = words[at].removeprefix("--step="), 2
+        elif words[at] == "--step" or words[at].startswith("--step="):
+            remedy = "Write: --step NAME -- COMMAND… (a command with a --step of its own goes into sh -c '…')"
+            raise UsageProblem("--step", "is not followed by NAME -- COMMAND", remedy)
         else:
             at += 1
             continue

@@ -134,7 +134,9 @@ class Output:
                 yield Chunk(source, end, seen)
 
     def error_lines(self, count: int = 5) -> str:
-        """The last lines of the error stream."""
+        """The last lines of the error stream; none where no output is to be kept."""
+        if not self.budget.limit:
+            return ""
         lines = self._streams["stderr"].last(min(TAIL, self.budget.chunk)).strip().splitlines()
         return "\n".join(lines[-count:])
 

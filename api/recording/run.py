@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from ...infrastructure import Settings
-from ..runtime import open_ledger, shorten_waits
+from ..runtime import Ledger, open_ledger, shorten_waits
 from .arguments import Plan, Step
 from .notices import Notices
 from .output import CHUNK, Budget, Chunk, Output
@@ -33,9 +33,10 @@ async def record(plan: Plan, settings: Settings, actor: str) -> int:
     """Run the plan and answer the exit status; a `LedgerError` says that nothing was run."""
     notices = Notices(plan.quiet)
     signals = Signals(plan.grace)
-    async with open_ledger(settings) as ledger:
-        job_id = await begin(plan, ledger, actor)
-        with signals.installed():
+    # From before the first event on: whatever is recorded as begun is also recorded as cancelled.
+    with signals.installed():
+        async with open_ledger(settings) as ledger:
+            job_id = await _begin(plan, ledger, actor, signals)
             notices.began(job_id)
             await shorten_waits(ledger, _BUSY_SECONDS)
             writer = LedgerWriter(ledger, job_id, actor)
@@ -45,6 +46,20 @@ async def record(plan: Plan, settings: Settings, actor: str) -> int:
         notices.ended(job_id, run.status, run.duration, run.error, writer, run.lost_output)
     lost = len(writer) or writer.refused or run.lost_output
     return NOT_RECORDED if lost and run.exit_code == 0 else run.exit_code
+
+
+async def _begin(plan: Plan, ledger: Ledger, actor: str, signals: Signals) -> str:
+    """Record the beginning; after a signal, a ledger that does not answer is waited for no longer than `grace`."""
+    beginning = asyncio.create_task(begin(plan, ledger, actor))
+    signalled = asyncio.create_task(signals.unheard.wait())
+    await asyncio.wait({beginning, signalled}, return_when=asyncio.FIRST_COMPLETED)
+    signalled.cancel()
+    await asyncio.wait({beginning}, timeout=plan.grace)
+    if not beginning.done():
+        beginning.cancel()
+        await asyncio.wait({beginning}, timeout=1)
+        raise SystemExit(128 + (signals.received or signal.SIGINT))
+    return beginning.result()
 
 
 class Run:

@@ -56,6 +56,8 @@ class LedgerWriter:
         self._actor = actor
         self._prefix = f"record-{secrets.token_hex(8)}"
         self._count = 0
+        self._unstarted: set[str] = set()
+        """Steps that the ledger did not take any more; what they say is noted on the run itself."""
         self._waiting: deque[Operation] = deque()
         self._bytes = 0
         self._behind = False
@@ -135,6 +137,7 @@ class LedgerWriter:
             raise
         except LedgerError:
             # Refused as a whole: another writer changed the run in between. One by one, each has its own answer.
+            refused: list[LedgerError] = []
             for operation in group:
                 async with self._ledger.sessions() as session:
                     try:
@@ -142,19 +145,29 @@ class LedgerWriter:
                     except DOWN:
                         raise
                     except LedgerError as error:
-                        self.refused.append(error)
+                        refused.append(error)
+            self.refused += refused
 
     async def _call(self, repository: ExecutionRepository, operation: Operation) -> None:
-        call = getattr(repository, operation.method)
+        options: Any = operation.options
+        if operation.method == "finish_step" and operation.arguments[0] in self._unstarted:
+            return
+        if options.get("step_id") in self._unstarted:
+            options = options | {"step_id": None}
         try:
-            await call(self.job_id, *operation.arguments, **operation.options)
+            await getattr(repository, operation.method)(self.job_id, *operation.arguments, **options)
         except IllegalTransition as error:
-            if operation.method != "update_execution" or "status" not in operation.arguments[0]:
-                raise
             # Somebody else ended the run meanwhile. Its status stays; what became of the command is kept beside it.
             self.ended_by_another = error
+            if operation.method == "start_step":
+                self._unstarted.add(operation.arguments[0])
+                return
+            if operation.method != "update_execution":
+                raise
             fields = operation.arguments[0]
-            options: Any = operation.options | {"command_id": f"{operation.options['command_id']}-late"}
+            if "status" not in fields:  # progress of a run that has ended
+                return
+            options = options | {"command_id": f"{options['command_id']}-late"}
             await repository.report_late_outcome(
                 self.job_id, fields["status"], fields.get("result"), fields.get("error"), **options
             )

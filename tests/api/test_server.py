@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import queue
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -172,3 +173,10 @@ async def test_old_receipts_of_every_ledger_are_forgotten(settings: Settings) ->
         ledger.store.clock = lambda: later
         assert await forget_receipts(ledger) == 2
         assert await forget_receipts(ledger) == 0
+
+
+def test_a_port_that_is_taken_is_told_in_one_line(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        settings = Settings(database_url=f"sqlite:///{tmp_path}/ledger.db", port=taken.getsockname()[1])
+        with pytest.raises(InvalidInput, match=r"cannot be had: .*Choose another one, or 0"):
+            serve(settings)

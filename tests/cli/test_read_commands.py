@@ -186,7 +186,7 @@ def test_an_empty_ledger(cli: Cli) -> None:
     ("url", "words"),
     [
         ("sqlite:///empty.db", "Run `execution-ledger migrate`"),
-        ("sqlite:///text.db", "file is not a database"),
+        ("sqlite:///text.db", "no SQLite database; name another"),
         ("postgresql://127.0.0.1:1/x", "The database did not answer"),
     ],
 )

@@ -171,8 +171,7 @@ asyncio.run(main())
     assert (cli.only().status, cli.only().progress) == ("completed", 0.5)
 
 
-def test_an_end_that_somebody_else_recorded_stays_and_the_outcome_is_kept_beside_it(cli: Cli) -> None:
-    code = """
+END_IT = """
 import asyncio, os
 from execution_ledger.infrastructure import ExecutionRepository, create_engine
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -182,7 +181,10 @@ async def main():
         await runs.update_execution(os.environ["EXECUTION_LEDGER_JOB_ID"], {"status": "stopped"})
 asyncio.run(main())
 """
-    ran = cli.run("record", "--job-id", "j", "--", *py(code + "print('still here')"))
+
+
+def test_an_end_that_somebody_else_recorded_stays_and_the_outcome_is_kept_beside_it(cli: Cli) -> None:
+    ran = cli.run("record", "--job-id", "j", "--", *py(END_IT + "print('still here')"))
     assert ran.returncode == 0
     assert "warning: j was stopped already; the outcome is kept as its late outcome." in ran.stderr.decode()
     run = cli.only()
@@ -190,6 +192,30 @@ asyncio.run(main())
     assert run.late_outcome is not None
     assert (run.late_outcome["status"], run.late_outcome["result"]["exit_code"]) == ("completed", 0)
     assert cli.output("stdout") == "still here\n"
+
+
+def test_steps_of_a_run_that_somebody_else_ended_are_noted_on_the_run(cli: Cli) -> None:
+    steps = ["--step", "a", "--", *py(END_IT + "print('from a')"), "--step", "b", "--", "echo", "from b"]
+    ran = cli.run("record", "--job-id", "j", *steps)
+    assert ran.returncode == 0, ran.stderr
+    assert "kept as its late outcome" in ran.stderr.decode()
+    run = cli.only()
+    assert run.status == "stopped"
+    assert run.late_outcome is not None
+    assert run.late_outcome["status"] == "completed"
+    assert cli.output("stdout") == "from a\nfrom b\n"
+
+
+def test_a_step_without_its_dashes_is_refused_before_anything_runs(cli: Cli) -> None:
+    ran = cli.run("record", "--step", "a", "--", "true", "--step", "b", "true")
+    assert ran.returncode == 2
+    assert b"--step" in ran.stderr
+    assert list(cli.folder.iterdir()) == []
+
+
+def test_nothing_of_the_output_is_kept_where_none_is_to_be_kept(cli: Cli) -> None:
+    assert cli.run("record", "--max-output", "0", "--", "sh", "-c", "echo secret >&2; exit 3").returncode == 3
+    assert "secret" not in str(cli.only().error)
 
 
 def test_eight_first_records_at_once_on_a_file_that_does_not_exist(cli: Cli) -> None:

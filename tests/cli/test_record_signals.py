@@ -186,3 +186,25 @@ def test_killing_record_leaves_nothing_half_written(cli_on_both: Cli) -> None:
 async def _size_and_root(queries: object) -> tuple[int, bytes]:
     summary = await queries.summary()  # type: ignore[attr-defined]
     return summary.size, (await queries.root()).root  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_before_the_command_runs_leaves_no_run_behind_as_running(cli: Cli, number: int) -> None:
+    # The signal comes from within, at the one moment that matters: the run is recorded, the command not yet started.
+    code = f"""
+import os, sys
+from execution_ledger.api.recording import run as recording
+begin = recording.begin
+async def begin_and_be_told(*arguments):
+    job_id = await begin(*arguments)
+    os.kill(os.getpid(), {int(number)})
+    return job_id
+recording.begin = begin_and_be_told
+from execution_ledger.api.cli import run
+sys.exit(run(["record", "--", "sleep", "60"]))
+"""
+    environment = cli.environment()
+    ran = subprocess.run([sys.executable, "-c", code], env=environment, cwd=cli.folder, capture_output=True, timeout=60)
+    assert ran.returncode == 128 + number, ran.stderr
+    assert b"Traceback" not in ran.stderr
+    assert cli.only().status == "cancelled"

@@ -190,7 +190,7 @@ async def test_of_equal_times_the_highest_id_comes_first_whatever_the_filter(
         {"status": "done"}, {"status": []}, {"status": 5}, {"status": ["running", None]}, {"created_from": "soon"},
         {"created_before": 5}, {"run_name_prefix": 5}, {"job_id_prefix": "\x00"}, {"job_id_prefix": "x" * 256},
         {"parent_job_id": 5}, {"attributes": "k"}, {"attributes": {"k": [1]}}, {"attributes": {"k": object()}},
-        {"attributes": {1: 1}}, {"attributes": {"k": float("nan")}}, {"limit": -1}, {"limit": "5"}, {"limit": 10_001},
+        {"attributes": {1: 1}}, {"attributes": {"k": float("nan")}}, {"limit": -1}, {"limit": "5"}, {"limit": 2**63},
         {"limit": 1.0}, {"limit": True}, {"color": "red"},
     ],
 )  # fmt: skip

@@ -189,6 +189,9 @@ class LedgerMachine(RuleBasedStateMachine):
             if refused := self.flush(at):
                 return refused, None, None
             self.commit(at, unit.seen)
+            if waits and run is not None and run.id is None:  # the first answer again, which has learned its id by now
+                run = copy.copy(run)
+                run.id = waits.run.id
         return None, run, waits
 
     def execute(self, at: int, call: Call) -> Run | None:
