@@ -1,6 +1,6 @@
 """A process that writes: it takes jobs as JSON lines, acknowledges what was committed, answers each job with a line.
 
-Started by `support_processes.Worker`; every job runs eight (or so) asyncio writers over one engine.
+Started by `processes.Worker`; every job runs eight (or so) asyncio writers over one engine.
 """
 
 from __future__ import annotations

@@ -48,9 +48,26 @@ SELECT 'default', n, md5(n::text)::uuid, 1,
     {START} + n * interval '1 second', CASE WHEN n % 800 = 0 THEN 'ada' WHEN n % 3 > 0 THEN 'scheduler' END,
     CASE WHEN n % 5 = 0 THEN 'work-' || n / 50 END, CASE WHEN n % 4 = 0 THEN md5((n / 40)::text) END
 FROM generate_series(1, {ROWS}) n""",
+    f"""
+INSERT INTO ledgers (ledger_id, created_at) SELECT 'ledger-' || n, {START} FROM generate_series(1, 5000) n""",
+    f"""
+INSERT INTO execution_steps (ledger_id, execution_id, step_id, name, started_at)
+SELECT 'default', md5(n::text)::uuid, 'open', 'open', {START} FROM generate_series(1, {ROWS}) n""",
+    f"""
+INSERT INTO command_receipts (ledger_id, command_id, fingerprint, event_count, outcome, recorded_at)
+SELECT 'default', 'command-' || n, '', 0, '{{}}', {START} + n * interval '1 second'
+FROM generate_series(1, {ROWS}) n""",
     "VACUUM ANALYZE",
 )
 
+TABLES = (
+    "ledgers",
+    "execution_streams",
+    "execution_history",
+    "execution_events",
+    "execution_steps",
+    "command_receipts",
+)
 Ask = Callable[[AsyncSession], Awaitable[Any]]
 
 
@@ -152,31 +169,31 @@ async def test_an_append_reads_and_writes_by_key(full_engine: AsyncEngine) -> No
             await repository.start_step(name, "s")
             await repository.finish_step(name, "s", command_id=f"{name} 2")
             await repository.update_execution(ROWS - 9, {"message": "m"}, command_id=f"{name} 3")
+            await repository.finish_step(ROWS - (7 if name == "read" else 8), "open")
 
         return commands
 
     read = await plans(full_engine, write("read"), "SELECT")
     appended = await plans(full_engine, write("append"), "WITH")
-    for index in ("execution_streams_pkey", "execution_streams_id_key"):
+    keys = ("ledgers_pkey", "execution_streams_pkey", "execution_steps_pkey")
+    for index in (*keys, "execution_streams_id_key", "command_receipts_pkey"):
         assert f" {index} " in read, read
-    for index in ("execution_streams_pkey", "execution_history_pkey"):
+    for index in (*keys, "execution_history_pkey"):
         assert f" {index} " in appended, appended
-    for table in ("execution_streams", "execution_history", "execution_events"):
+    for table in TABLES:
         assert f"Seq Scan on {table}" not in read + appended
 
 
 async def test_appends_scan_no_large_table_once_their_statements_are_prepared(full_engine: AsyncEngine) -> None:
-    scans = text(
-        "SELECT sum(seq_scan) FROM pg_stat_user_tables "
-        "WHERE relname IN ('execution_streams', 'execution_history', 'execution_events')"
-    )
+    scans = text(f"SELECT sum(seq_scan) FROM pg_stat_user_tables WHERE relname IN ({', '.join(map(repr, TABLES))})")
     async with full_engine.connect() as connection:
         before = (await connection.execute(scans)).scalar()
     async with AsyncSession(full_engine) as session:
         repository = ExecutionRepository(session)
         for number in range(20):  # the driver prepares after five, and the server may then plan without the values
             await repository.update_execution(number + 1, {"message": "m"})
-            await repository.add_note(f"job-{number + 1}", "n")
+            await repository.add_note(f"job-{number + 1}", "n", command_id=f"note {number}")
+            await repository.finish_step(number + 1, "open")
         await session.execute(text("SELECT pg_stat_force_next_flush()"))
     async with full_engine.connect() as connection:
         assert (await connection.execute(scans)).scalar() == before
