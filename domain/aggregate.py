@@ -44,6 +44,8 @@ class StreamState(NamedTuple):
     started_at: datetime | None
     last_recorded_at: datetime
     deleted: bool
+    lease_token: int = 0
+    """Fencing token of the newest lease; 0 where there never was one."""
 
 
 class LedgerAggregate(Aggregate):
@@ -82,6 +84,7 @@ class LedgerAggregate(Aggregate):
         self.status: str | None = None
         self.started_at: datetime | None = None
         self.deleted = False
+        self.lease_token = 0
         self.steps: dict[str, Step] = {}
         self._assign(data)
 
@@ -105,6 +108,7 @@ class LedgerAggregate(Aggregate):
                 "status": state.status,
                 "started_at": state.started_at,
                 "deleted": state.deleted,
+                "lease_token": state.lease_token,
                 "steps": dict(steps),
                 "_created_on": state.last_recorded_at,
                 "_modified_on": state.last_recorded_at,
@@ -123,6 +127,7 @@ class LedgerAggregate(Aggregate):
             started_at=self.started_at,
             last_recorded_at=self.modified_on,
             deleted=self.deleted,
+            lease_token=self.lease_token,
         )
 
     @classmethod

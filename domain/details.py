@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from msgspec import UNSET, UnsetType
+from msgspec.structs import astuple
 
 from .errors import InvalidInput
 from .limits import KEY_LENGTH, TEXT_LENGTH
@@ -45,7 +46,8 @@ class Details(Payload, frozen=True, omit_defaults=True, kw_only=True):
 
     def changes(self) -> dict[str, Any]:
         """The fields that are set, by name."""
-        return {name: value for name in self.__struct_fields__ if (value := getattr(self, name)) is not UNSET}
+        values = zip(self.__struct_fields__, astuple(self), strict=True)
+        return {name: value for name, value in values if value is not UNSET}
 
 
 class Field(NamedTuple):

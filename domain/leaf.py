@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from datetime import UTC, datetime
 from hashlib import sha256
 from secrets import token_bytes
 from typing import NamedTuple
 from uuid import UUID
+
+import msgspec
+
+_encode = msgspec.json.Encoder().encode
 
 SALT_BYTES = 16
 
@@ -46,7 +49,8 @@ def payload_digest(salt: bytes, data: bytes) -> bytes:
 
 def canonical_form(ledger_id: str, row: EventRow) -> bytes:
     """RFC 8785 (JCS) JSON of all columns but the position, with the payload's digest in place of payload and salt."""
-    return json.dumps(
+    # The names stand in order, and msgspec escapes as RFC 8785 says: a test compares every character.
+    return _encode(
         {
             "actor": row.actor,
             "causation_id": row.causation_id,
@@ -62,10 +66,8 @@ def canonical_form(ledger_id: str, row: EventRow) -> bytes:
             "trace_id": row.trace_id,
             "type": row.type,
             "version": row.version,
-        },
-        ensure_ascii=False,
-        separators=(",", ":"),
-    ).encode()
+        }
+    )
 
 
 def leaf_hash(ledger_id: str, row: EventRow) -> bytes:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, delete, insert, select, update
 
 from ..domain import LedgerBusy
-from .batch import Appended, Batch
+from .batch import Appended, Batch, Row
 from .entity import Entity
 from .tables import STATUSES, command_receipts, execution_events, execution_steps, execution_streams, ledgers
 
@@ -37,8 +37,8 @@ def append(connection: Connection, entity: Entity, batch: Batch, *, returning: b
     _steps(connection, batch)
     if batch.receipts:
         connection.execute(insert(command_receipts), _receipts(batch, position))
-    row = _returned(connection, entity, batch, last_id) if returning else None
-    return Appended(position, last_id, row)
+    rows = _returned(connection, entity, batch, last_id) if returning else {}
+    return Appended(position, last_id, rows)
 
 
 def _streams(connection: Connection, batch: Batch, last_id: int) -> None:
@@ -49,7 +49,8 @@ def _streams(connection: Connection, batch: Batch, last_id: int) -> None:
             .where(
                 stream.ledger_id == batch.ledger_id,
                 stream.execution_id == state.execution_id,
-                stream.version == expected,
+                stream.version == expected.version,
+                stream.lease_token == expected.lease_token,
             )
             .values(
                 version=state.version,
@@ -57,6 +58,7 @@ def _streams(connection: Connection, batch: Batch, last_id: int) -> None:
                 started_at=state.started_at,
                 last_recorded_at=state.last_recorded_at,
                 deleted=state.deleted,
+                lease_token=state.lease_token,
             )
         )
         if moved.rowcount != 1:
@@ -89,13 +91,8 @@ def _projected(connection: Connection, entity: Entity, batch: Batch, last_id: in
     for new in batch.inserts:
         values = {"ledger_id": batch.ledger_id, "id": last_id + new.ordinal} | new.values
         connection.execute(insert(table), values)
-    for names, rows in batch.updates.items():
-        connection.execute(
-            update(table)
-            .where(table.c.ledger_id == batch.ledger_id, table.c.id == bindparam("b_id"))
-            .values({name: bindparam(f"b_{name}") for name in names}),
-            [{"b_id": id} | {f"b_{name}": value for name, value in row.items()} for id, row in rows],
-        )
+    for id, changes in batch.updates:
+        connection.execute(update(table).where(table.c.ledger_id == batch.ledger_id, table.c.id == id).values(changes))
     if batch.deletes:
         connection.execute(delete(table).where(table.c.ledger_id == batch.ledger_id, table.c.id.in_(batch.deletes)))
 
@@ -125,14 +122,8 @@ def _receipts(batch: Batch, position: int) -> list[dict[str, Any]]:
     return rows
 
 
-def _returned(connection: Connection, entity: Entity, batch: Batch, last_id: int) -> Any:
-    ids = [last_id + new.ordinal for new in batch.inserts]
-    ids += [id for rows in batch.updates.values() for id, _ in rows]
-    if len(ids) != 1:
-        return None
+def _returned(connection: Connection, entity: Entity, batch: Batch, last_id: int) -> dict[int, Row]:
+    ids = [last_id + new.ordinal for new in batch.inserts] + [id for id, _ in batch.updates]
     table = entity.table
-    return (
-        connection.execute(select(table).where(table.c.ledger_id == batch.ledger_id, table.c.id == ids[0]))
-        .mappings()
-        .one()
-    )
+    statement = select(table).where(table.c.ledger_id == batch.ledger_id, table.c.id.in_(ids))
+    return {row["id"]: row for row in connection.execute(statement).mappings()}

@@ -199,7 +199,7 @@ class BaseRepository(Generic[Model]):
         return None if row is None else self._new_model(row)
 
     def _new_model(self, row: Row) -> Model:
-        model = self.model(**row)
+        model = self.entity.load(row)
         if row.get("id") is not None:
             make_transient_to_detached(model)
         return model

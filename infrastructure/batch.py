@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -49,8 +49,8 @@ class Appended(NamedTuple):
 
     position: int
     id: int
-    row: Row | None
-    """The projected row, where it was asked for."""
+    rows: Mapping[int, Row]
+    """The projected rows by id, where they were asked for."""
 
 
 class Insert(NamedTuple):
@@ -65,13 +65,13 @@ class Batch:
     """The rows of one append to one ledger. Positions and new ids are relative to what the head will give."""
 
     ledger_id: str
-    moved: list[tuple[StreamState, int]] = field(default_factory=list)
-    """Streams to move on, each with the version that was read."""
+    moved: list[tuple[StreamState, StreamState]] = field(default_factory=list)
+    """Streams to move on, each with the state that was read."""
     born: list[StreamState] = field(default_factory=list)
     events: list[EventRow] = field(default_factory=list)
     inserts: list[Insert] = field(default_factory=list)
-    updates: dict[tuple[str, ...], list[tuple[int, dict[str, Any]]]] = field(default_factory=lambda: defaultdict(list))
-    """Changed columns → (id, values): one statement for each set of columns."""
+    updates: list[tuple[int, dict[str, Any]]] = field(default_factory=list)
+    """(id, changed columns) of projected rows."""
     deletes: list[int] = field(default_factory=list)
     new_steps: list[dict[str, Any]] = field(default_factory=list)
     ended_steps: list[dict[str, Any]] = field(default_factory=list)
@@ -100,7 +100,7 @@ def _add(batch: Batch, work: Work) -> None:
     if work.base is None:
         batch.born.append(state)
     else:
-        batch.moved.append((state, work.base.version))
+        batch.moved.append((state, work.base))
     _count(batch, work.base, state)
     _project(batch, work, state)
     _steps(batch, work)
@@ -125,7 +125,7 @@ def _project(batch: Batch, work: Work, state: StreamState) -> None:
         batch.deletes.append(_number(work))
     else:
         del changes["execution_id"]
-        batch.updates[tuple(sorted(changes))].append((_number(work), changes))
+        batch.updates.append((_number(work), changes))
 
 
 def _steps(batch: Batch, work: Work) -> None:

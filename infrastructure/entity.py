@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Any
 
 from sqlalchemy import Table
+from sqlalchemy.orm import class_mapper
 
 from ..domain import EXECUTION_CATALOG, Catalog, Execution, LedgerAggregate, Payload
 from .tables import ExecutionHistory
@@ -48,6 +49,17 @@ class Entity:
         return tuple(
             event.TOPIC for event in self.catalog if event.removes or event.payload.changes is not Payload.changes
         )
+
+    @cached_property
+    def _manager(self) -> Any:
+        return class_mapper(self.model).class_manager
+
+    def load(self, row: Mapping[Any, Any]) -> Any:
+        """A transient instance of the mapped class with a row's values."""
+        # As a query makes it, not by the constructor, which sets one instrumented attribute after the other.
+        model = self._manager.new_instance()
+        vars(model).update(row)
+        return model
 
     def copy(self, row: Mapping[str, Any] | None) -> dict[str, Any] | None:
         """A projected row to hand out: what a caller does to its JSON values must not reach events that still wait."""

@@ -20,6 +20,7 @@ from ..domain import (
     Context,
     Create,
     LedgerBusy,
+    LedgerError,
     Limits,
     StreamState,
     VersionConflict,
@@ -32,6 +33,7 @@ from .codec import decode_event, encode_event
 from .connections import check_connection, write_transaction
 from .database_errors import UniqueViolation, is_conflict, is_unique_violation
 from .entity import EXECUTIONS, Entity
+from .stream_memory import memory_of
 from .streams import Found, StoredReceipt, lock_streams, read_stream
 from .tables import command_receipts, execution_events, ledgers
 
@@ -104,12 +106,16 @@ class EventStore:
         # A violated key aborts a PostgreSQL transaction that is not ours to lose; only these commands insert keys.
         savepoint = not autocommit and (isinstance(request.command, Create) or request.command_id is not None)
         moved: UUID | None = None
+        recalled = self._recall(connection, request) if autocommit else None
         for _ in range(_ATTEMPTS):
             try:
                 with write_transaction(connection, savepoint=savepoint, begin=autocommit and moved is not None):
                     if moved is not None:
                         lock_streams(connection, request.ledger, [moved])
-                    outcome = self._try(connection, request)
+                    if recalled is not None:
+                        outcome = self._try_recalled(connection, request, recalled)
+                    else:
+                        outcome = self._try(connection, request, remember=autocommit)
             except UniqueViolation:
                 outcome = _Again(None)
             except DBAPIError as error:
@@ -119,10 +125,32 @@ class EventStore:
             if not isinstance(outcome, _Again):
                 return outcome
             # Writers of one execution would meet again and again: from the second try on, they queue for its row.
-            moved = outcome.moved
+            moved, recalled = outcome.moved, None
         raise LedgerBusy(problem="too many writers change the same execution", remedy="Try again later.")
 
-    def _try(self, connection: Connection, request: Request) -> Outcome | _Again | None:
+    def _recall(self, connection: Connection, request: Request) -> Found | None:
+        """What a read would tell, as far as this process knows, where that is all that the command needs."""
+        if isinstance(request.command, Create):
+            return Found(True, None, {}, None)  # most are new; the keys tell where one is not
+        if request.target is None or request.command.step_ids():
+            return None
+        state = memory_of(connection).recall(request.ledger, request.target)
+        return None if state is None else Found(True, state, {}, None)
+
+    def _try_recalled(self, connection: Connection, request: Request, found: Found) -> Outcome | _Again:
+        """Decide without a read. Only what the append then confirms counts; all else is asked of the database again."""
+        try:
+            work = self.decide(request, found)
+            outcome = self._append_one(connection, request, work, remember=True) if work and work.events else None
+        except (LedgerError, UniqueViolation):
+            outcome = None
+        if isinstance(outcome, Outcome):
+            return outcome
+        if found.state is not None:
+            memory_of(connection).forget(request.ledger, found.state)
+        return _Again(None)
+
+    def _try(self, connection: Connection, request: Request, *, remember: bool) -> Outcome | _Again | None:
         found = self.read(connection, request)
         if found.receipt is not None:
             return self.replay(connection, request, found.receipt)
@@ -131,19 +159,24 @@ class EventStore:
             return None
         if not work.events:
             return self._settle(connection, request, work)
-        batch = make_batch(request.ledger, [work])
-        appended = self.append(connection, batch, returning=True)
+        if not found.ledger_exists:
+            self.ensure_ledger(connection, request.ledger)
+        return self._append_one(connection, request, work, remember=remember)
+
+    def _append_one(self, connection: Connection, request: Request, work: Work, *, remember: bool) -> Outcome | _Again:
+        appended = self.append(connection, make_batch(request.ledger, [work]), returning=True)
         if appended is None:
-            if not found.ledger_exists:
-                self.ensure_ledger(connection, request.ledger)
             return _Again(work.base.execution_id if work.base else None)
+        id = work.id or appended.id + 1
+        if remember:
+            memory_of(connection).remember(request.ledger, work.aggregate.state(id))
         return Outcome(
             execution_id=work.aggregate.id,
-            id=work.id or appended.id + 1,
+            id=id,
             version=work.aggregate.version,
             first_position=appended.position + 1,
             event_count=len(work.events),
-            row=appended.row,
+            row=appended.rows.get(id),
         )
 
     def _settle(self, connection: Connection, request: Request, work: Work) -> Outcome:

@@ -101,6 +101,7 @@ def _state(row: Any) -> StreamState:
         started_at=row.started_at,
         last_recorded_at=row.last_recorded_at,
         deleted=row.deleted,
+        lease_token=row.lease_token,
     )
 
 

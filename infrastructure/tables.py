@@ -74,11 +74,26 @@ execution_streams = Table(
     Column("started_at", UTCDateTime),
     Column("last_recorded_at", UTCDateTime, nullable=False),
     Column("deleted", Boolean(create_constraint=False), nullable=False),
+    Column("lease_token", BigInteger, nullable=False, server_default=text("0")),
     UniqueConstraint("ledger_id", "id", name="execution_streams_id_key"),
     UniqueConstraint("ledger_id", "job_id", name="execution_streams_job_id_key"),
     postgresql_with={"fillfactor": 80},
 )
 """The command side: guard and lock of each execution's writes."""
+
+execution_leases = Table(
+    "execution_leases",
+    metadata,
+    _key("ledger_id", Name),
+    _key("execution_id", Uuid()),
+    Column("token", BigInteger, nullable=False),
+    Column("holder", Text, nullable=False),
+    Column("taken_at", UTCDateTime, nullable=False),
+    Column("expires_at", UTCDateTime, nullable=False),
+    Index("execution_leases_expires_at", "ledger_id", "expires_at"),
+    postgresql_with={"fillfactor": 50},
+)
+"""Who works on an execution, and until when; renewed without an event. Its token also stands on the stream."""
 
 execution_steps = Table(
     "execution_steps",
