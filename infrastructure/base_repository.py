@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Generic, TypedDict, TypeVar, Unpack
 
-from sqlalchemy import Engine, select
+from sqlalchemy import Connection, Engine, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session, make_transient_to_detached
 
@@ -24,7 +24,7 @@ from ..domain import (
 from ..domain.limits import KEY_LENGTH
 from ..domain.values import check_int, check_text
 from .batch import Row
-from .connections import check_connection
+from .connections import can_go_direct, check_connection, go_direct
 from .database_errors import translated
 from .entity import Entity
 from .event_store import EventStore, Outcome, Request
@@ -178,12 +178,16 @@ class BaseRepository(Generic[Model]):
 
     def _run_and_commit(self, session: Session, request: Request) -> Outcome | None:
         idle = _is_idle(session)
+        alone = idle and _is_alone(session)
         # Outside a transaction the append is one statement that commits itself.
-        autocommit = idle and _commits_by_itself(session)
+        autocommit = alone and session.get_bind().dialect.name != "sqlite"
         connection = session.connection(execution_options={"isolation_level": "AUTOCOMMIT"} if autocommit else None)
         check_connection(connection)
         try:
-            outcome = self._store.execute(connection, request, autocommit=autocommit)
+            if alone and can_go_direct(connection):
+                outcome = go_direct(connection, lambda direct: self._execute_and_commit(direct, request))
+            else:
+                outcome = self._store.execute(connection, request, autocommit=autocommit)
         except LedgerError:
             if idle:
                 session.commit()  # nothing was written; a rollback would expire what the caller has loaded
@@ -193,6 +197,11 @@ class BaseRepository(Generic[Model]):
                 session.rollback()
             raise
         session.commit()
+        return outcome
+
+    def _execute_and_commit(self, connection: Connection, request: Request) -> Outcome | None:
+        outcome = self._store.execute(connection, request)
+        connection.commit()
         return outcome
 
     def _model(self, row: Row | None) -> Model | None:
@@ -210,11 +219,11 @@ def _flush(session: Session) -> None:
         unit.flush()
 
 
-def _commits_by_itself(session: Session) -> bool:
-    """Whether a statement may commit itself: not where the caller's hooks expect a transaction around it."""
+def _is_alone(session: Session) -> bool:
+    """Whether a write may commit itself: not where the caller has a transaction, or hooks that expect one, around it."""
     bind, hooks = session.get_bind(), session.dispatch
     hooked = hooks.after_begin or hooks.before_commit or hooks.before_flush or hooks.after_flush
-    return isinstance(bind, Engine) and bind.dialect.name != "sqlite" and not hooked
+    return isinstance(bind, Engine) and not hooked
 
 
 def _is_idle(session: Session) -> bool:

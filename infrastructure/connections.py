@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import sqlalchemy
 from sqlalchemy import Connection, Engine, event, make_url
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.pool import StaticPool
 from sqlalchemy.util.concurrency import await_only, in_greenlet
 
 from ..domain import EngineNotConfigured, InvalidInput
@@ -23,6 +24,8 @@ BUSY_TIMEOUT = 30.0
 _ASYNC = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+psycopg", "postgres": "postgresql+psycopg"}
 _SYNC = {"sqlite": "sqlite", "postgresql": "postgresql+psycopg", "postgres": "postgresql+psycopg"}
 _CHECKED = "execution_ledger.checked"
+_DIRECT = "execution_ledger.direct"
+_T = TypeVar("_T")
 
 
 def create_engine(url: str, **options: Any) -> AsyncEngine:
@@ -127,6 +130,35 @@ def check_connection(connection: Connection) -> None:
     if missing := [name for name, is_fit in fit.items() if not is_fit]:
         raise EngineNotConfigured(missing=", ".join(missing))
     connection.info[_CHECKED] = True
+
+
+def can_go_direct(connection: Connection) -> bool:
+    """Whether `go_direct` serves a connection: aiosqlite's, unless somebody listens to each statement."""
+    listening = connection.engine.dispatch
+    hooked = listening.before_cursor_execute or listening.after_cursor_execute or listening.before_execute
+    return connection.dialect.driver == "aiosqlite" and not (hooked or connection.engine.echo)
+
+
+def go_direct(connection: Connection, work: Callable[[Connection], _T]) -> _T:
+    """Run `work` in the thread that owns an aiosqlite connection: one hop between threads in place of four a statement.
+
+    `work` gets an ordinary connection over the same file handle, and ends its own transaction.
+    """
+    driver: Any = connection.connection.driver_connection
+    engine = connection.info.get(_DIRECT)
+    if engine is None:
+        raw = driver._conn
+        engine = connection.info[_DIRECT] = sqlalchemy.create_engine(
+            "sqlite://", creator=lambda: raw, poolclass=StaticPool, pool_reset_on_return=None
+        )
+
+    def run() -> _T:
+        with engine.connect() as direct:
+            direct.info[_CHECKED] = True
+            return work(direct)
+
+    # aiosqlite has no public name for this.
+    return await_only(driver._execute(run))
 
 
 @contextmanager

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Any
+from uuid import UUID
 
 import msgspec
 from sqlalchemy import DateTime, Dialect, Text, TypeDecorator
@@ -46,3 +48,14 @@ class JsonText(TypeDecorator[Any]):
 def to_json(value: Any) -> str:
     """Compact JSON text."""
     return msgspec.json.encode(value).decode()
+
+
+def to_sqlite(values: Iterable[Any]) -> tuple[Any, ...]:
+    """Parameters for a statement that bypasses the column types, as those would write them."""
+    return tuple(_SQLITE[type(value)](value) if type(value) in _SQLITE else value for value in values)
+
+
+_SQLITE: dict[type, Callable[[Any], Any]] = {
+    datetime: lambda time: time.astimezone(UTC).replace(tzinfo=None).isoformat(" ", "microseconds"),
+    UUID: lambda uuid: uuid.hex,
+}
