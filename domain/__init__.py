@@ -25,6 +25,7 @@ from .errors import (
     InvalidInput,
     LedgerBusy,
     LedgerError,
+    OutcomeUnknown,
     PayloadTooLarge,
     ReadOnly,
     SchemaNotReady,
@@ -36,6 +37,7 @@ from .errors import (
     UnknownEventType,
     UnknownStep,
     VersionConflict,
+    WriterClosed,
 )
 from .execution import Execution
 from .leaf import EventRow, canonical_form, leaf_hash, payload_digest
@@ -75,6 +77,7 @@ __all__ = [
     "Note",
     "NoteLevel",
     "NoteText",
+    "OutcomeUnknown",
     "Payload",
     "PayloadTooLarge",
     "ReadOnly",
@@ -96,6 +99,7 @@ __all__ = [
     "UnknownStep",
     "Update",
     "VersionConflict",
+    "WriterClosed",
     "canonical_form",
     "check_ledger",
     "find_transition",

@@ -112,6 +112,15 @@ class StoreUnavailable(LedgerError):
     problem: str
 
 
+class OutcomeUnknown(StoreUnavailable):
+    """The connection was lost while the ledger committed, so nobody knows yet whether it did: {problem} Look, or send \
+the same command again with the command_id that it had."""
+
+
+class WriterClosed(LedgerError):
+    """The writer is closed: nothing was recorded. Open another one."""
+
+
 class StoreError(LedgerError):
     """The database refused: {problem}."""
 

@@ -14,17 +14,20 @@ from .run_names import describe_run
 from .schema import check_schema, create_schema, migrate, migrate_engine
 from .settings import Settings
 from .tables import Base, ExecutionHistory, metadata
+from .writing import BulkReport, GroupWriter
 
 __all__ = [
     "EXECUTIONS",
     "Base",
     "BaseRepository",
+    "BulkReport",
     "Entity",
     "EventStore",
     "ExecutionHistory",
     "ExecutionReceipt",
     "ExecutionRepository",
     "ExecutionService",
+    "GroupWriter",
     "HistoryFilters",
     "HistoryPage",
     "LedgerApplication",

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Generic, TypedDict, TypeVar, Unpack
 
 from sqlalchemy import Connection, Engine, select
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session, make_transient_to_detached
 
@@ -17,15 +18,16 @@ from ..domain import (
     Delete,
     InvalidInput,
     LedgerError,
+    OutcomeUnknown,
     Update,
     check_ledger,
     make_context,
 )
 from ..domain.limits import KEY_LENGTH
 from ..domain.values import check_int, check_text
-from .batch import Row
+from .batch import Batch, Row
 from .connections import can_go_direct, check_connection, go_direct
-from .database_errors import translated
+from .database_errors import is_lost, translate, translated
 from .entity import Entity
 from .event_store import EventStore, Outcome, Request
 from .unit_of_work import UnitOfWork
@@ -179,15 +181,34 @@ class BaseRepository(Generic[Model]):
     def _run_and_commit(self, session: Session, request: Request) -> Outcome | None:
         idle = _is_idle(session)
         alone = idle and _is_alone(session)
-        # Outside a transaction the append is one statement that commits itself.
-        autocommit = alone and session.get_bind().dialect.name != "sqlite"
-        connection = session.connection(execution_options={"isolation_level": "AUTOCOMMIT"} if autocommit else None)
-        check_connection(connection)
+        tried: list[Batch] = []
         try:
-            if alone and can_go_direct(connection):
+            try:
+                return self._attempt(session, request, tried, idle=idle, alone=alone)
+            except DBAPIError as error:
+                if not (alone and is_lost(error)):
+                    raise
+                # A server that restarted leaves dead connections in the pool; all of them are replaced by now.
+                return self._attempt(session, request, tried, idle=idle, alone=alone)
+        except DBAPIError as error:
+            if tried and alone and is_lost(error):
+                raise OutcomeUnknown(problem=str(translate(error))) from error
+            raise
+
+    def _attempt(
+        self, session: Session, request: Request, tried: list[Batch], *, idle: bool, alone: bool
+    ) -> Outcome | None:
+        try:
+            # Outside a transaction the append is one statement that commits itself.
+            autocommit = alone and session.get_bind().dialect.name != "sqlite"
+            options = {"isolation_level": "AUTOCOMMIT"} if autocommit else None
+            connection = session.connection(execution_options=options)
+            check_connection(connection)
+            outcome = self._store.recover(connection, request, tried) if tried else None
+            if outcome is None and alone and can_go_direct(connection):
                 outcome = go_direct(connection, lambda direct: self._execute_and_commit(direct, request))
-            else:
-                outcome = self._store.execute(connection, request, autocommit=autocommit)
+            elif outcome is None:
+                outcome = self._store.execute(connection, request, autocommit=autocommit, tried=tried)
         except LedgerError:
             if idle:
                 session.commit()  # nothing was written; a rollback would expire what the caller has loaded
@@ -220,7 +241,7 @@ def _flush(session: Session) -> None:
 
 
 def _is_alone(session: Session) -> bool:
-    """Whether a write may commit itself: not where the caller has a transaction, or hooks that expect one, around it."""
+    """Whether a write may commit itself: not inside a transaction of the caller's, nor under hooks that expect one."""
     bind, hooks = session.get_bind(), session.dispatch
     hooked = hooks.after_begin or hooks.before_commit or hooks.before_flush or hooks.after_flush
     return isinstance(bind, Engine) and not hooked

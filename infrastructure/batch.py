@@ -33,6 +33,8 @@ class Work:
     events: list[Any] = field(default_factory=list)
     rows: list[EventRow] = field(default_factory=list)
     receipts: list[Receipt] = field(default_factory=list)
+    offset: int = 0
+    """How many events of other streams precede its own in the batch it became part of."""
 
     @property
     def id(self) -> int | None:
@@ -89,9 +91,9 @@ def make_batch(ledger_id: str, works: Iterable[Work]) -> Batch:
 
 
 def _add(batch: Batch, work: Work) -> None:
-    offset = len(batch.events)
+    work.offset = len(batch.events)
     for receipt in work.receipts:
-        first = None if receipt.first_event is None else offset + receipt.first_event
+        first = None if receipt.first_event is None else work.offset + receipt.first_event
         batch.receipts.append(receipt._replace(first_event=first))
     if not work.events:
         return

@@ -42,6 +42,36 @@ def create_sync_engine(url: str, **options: Any) -> Engine:
     return engine
 
 
+def create_writer_engine(url: str, size: int, patience: float) -> Engine:
+    """An engine for the threads of a writer: each statement by itself, and no connection that hangs for ever."""
+    if parse_url(url).get_backend_name() == "sqlite":
+        if parse_url(url).database in (None, "", ":memory:"):
+            raise InvalidInput(
+                field="database",
+                problem="names no file",
+                remedy="Name a file: a database in memory has one connection.",
+            )
+        return create_sync_engine(url, connect_args={"timeout": patience})
+    options = {
+        "connect_timeout": 10,
+        "keepalives_idle": 10,
+        "keepalives_interval": 5,
+        "keepalives_count": 3,
+        "tcp_user_timeout": 30_000,
+    }
+    given = parse_url(url).query
+    # What a group touches is in memory, so that looking up its keys costs next to nothing, whatever the default says.
+    planner = "-c enable_seqscan=off -c random_page_cost=0.1"
+    return create_sync_engine(
+        url,
+        pool_size=size,
+        max_overflow=0,
+        isolation_level="AUTOCOMMIT",
+        connect_args={name: value for name, value in options.items() if name not in given}
+        | {"options": f"{given.get('options', '')} {planner}".strip()},
+    )
+
+
 def parse_url(url: str) -> sqlalchemy.URL:
     """A database's URL, refused where it is none."""
     try:

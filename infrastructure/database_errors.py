@@ -15,7 +15,8 @@ _BUSY = {
     "40P01": "two transactions waited for each other",
     "55P03": "a lock could not be had in time",
 }
-_UNAVAILABLE = ("08", "53", "57P", "58")
+_UNAVAILABLE = ("08", "53", "57P", "58", "25006")  # the last: a server that was demoted to a standby
+_LOST = ("08", "53300", "57P", "25006")
 _UNDEFINED = ("42P01", "42703", "3F000")
 
 
@@ -82,6 +83,14 @@ def is_unique_violation(error: DBAPIError) -> bool:
 def is_conflict(error: DBAPIError) -> bool:
     """Whether PostgreSQL gave up a transaction for the sake of another one: the same one may succeed now."""
     return sqlstate(error) in ("40001", "40P01")
+
+
+def is_lost(error: DBAPIError) -> bool:
+    """Whether the connection is of no more use, or there was none to be had: another one may do better."""
+    state = sqlstate(error)
+    if state is not None:
+        return state.startswith(_LOST)
+    return isinstance(translate(error), StoreUnavailable) and not getattr(error.orig, "sqlite_errorname", "")
 
 
 def sqlstate(error: Exception) -> str | None:

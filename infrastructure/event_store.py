@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -33,6 +33,7 @@ from .codec import decode_event, encode_event
 from .connections import check_connection, write_transaction
 from .database_errors import UniqueViolation, is_conflict, is_unique_violation
 from .entity import EXECUTIONS, Entity
+from .recovery import find_batch
 from .stream_memory import memory_of
 from .streams import Found, StoredReceipt, lock_streams, read_stream
 from .tables import command_receipts, execution_events, ledgers
@@ -96,13 +97,23 @@ class EventStore:
         self.limits = limits
         self.clock = clock
 
-    def execute(self, connection: Connection, request: Request, *, autocommit: bool = False) -> Outcome | None:
+    def execute(
+        self,
+        connection: Connection,
+        request: Request,
+        *,
+        autocommit: bool = False,
+        tried: list[Batch] | None = None,
+    ) -> Outcome | None:
         """Decide and append one command; None where its target does not exist.
 
-        Costs one read and one statement on PostgreSQL. The caller commits, unless the connection is in autocommit mode.
-        One command for each transaction: several go through a `UnitOfWork`, which keeps the order of locks.
+        Costs one statement on PostgreSQL, and a read where the stream was not seen before. The caller commits, unless
+        the connection is in autocommit mode. One command for each transaction: several go through a `UnitOfWork` or a
+        `GroupWriter`, which keep the order of locks. What is sent to be appended is put into `tried`: where the
+        connection breaks, `recover` tells what became of it.
         """
         check_connection(connection)
+        tried = [] if tried is None else tried
         # A violated key aborts a PostgreSQL transaction that is not ours to lose; only these commands insert keys.
         savepoint = not autocommit and (isinstance(request.command, Create) or request.command_id is not None)
         moved: UUID | None = None
@@ -113,9 +124,9 @@ class EventStore:
                     if moved is not None:
                         lock_streams(connection, request.ledger, [moved])
                     if recalled is not None:
-                        outcome = self._try_recalled(connection, request, recalled)
+                        outcome = self._try_recalled(connection, request, recalled, tried)
                     else:
-                        outcome = self._try(connection, request, remember=autocommit)
+                        outcome = self._try(connection, request, tried, remember=autocommit)
             except UniqueViolation:
                 outcome = _Again(None)
             except DBAPIError as error:
@@ -137,11 +148,15 @@ class EventStore:
         state = memory_of(connection).recall(request.ledger, request.target)
         return None if state is None else Found(True, state, {}, None)
 
-    def _try_recalled(self, connection: Connection, request: Request, found: Found) -> Outcome | _Again:
+    def _try_recalled(
+        self, connection: Connection, request: Request, found: Found, tried: list[Batch]
+    ) -> Outcome | _Again:
         """Decide without a read. Only what the append then confirms counts; all else is asked of the database again."""
         try:
             work = self.decide(request, found)
-            outcome = self._append_one(connection, request, work, remember=True) if work and work.events else None
+            outcome = None
+            if work and work.events:
+                outcome = self._append_one(connection, request, work, tried, remember=True)
         except (LedgerError, UniqueViolation):
             outcome = None
         if isinstance(outcome, Outcome):
@@ -150,7 +165,9 @@ class EventStore:
             memory_of(connection).forget(request.ledger, found.state)
         return _Again(None)
 
-    def _try(self, connection: Connection, request: Request, *, remember: bool) -> Outcome | _Again | None:
+    def _try(
+        self, connection: Connection, request: Request, tried: list[Batch], *, remember: bool
+    ) -> Outcome | _Again | None:
         found = self.read(connection, request)
         if found.receipt is not None:
             return self.replay(connection, request, found.receipt)
@@ -161,23 +178,30 @@ class EventStore:
             return self._settle(connection, request, work)
         if not found.ledger_exists:
             self.ensure_ledger(connection, request.ledger)
-        return self._append_one(connection, request, work, remember=remember)
+        return self._append_one(connection, request, work, tried, remember=remember)
 
-    def _append_one(self, connection: Connection, request: Request, work: Work, *, remember: bool) -> Outcome | _Again:
-        appended = self.append(connection, make_batch(request.ledger, [work]), returning=True)
+    def _append_one(
+        self, connection: Connection, request: Request, work: Work, tried: list[Batch], *, remember: bool
+    ) -> Outcome | _Again:
+        batch = make_batch(request.ledger, [work])
+        tried.append(batch)
+        appended = self.append(connection, batch, returning=True)
         if appended is None:
             return _Again(work.base.execution_id if work.base else None)
         id = work.id or appended.id + 1
+        state = work.aggregate.state(id)
         if remember:
-            memory_of(connection).remember(request.ledger, work.aggregate.state(id))
-        return Outcome(
-            execution_id=work.aggregate.id,
-            id=id,
-            version=work.aggregate.version,
-            first_position=appended.position + 1,
-            event_count=len(work.events),
-            row=appended.rows.get(id),
-        )
+            memory_of(connection).remember(request.ledger, state)
+        return _outcome(state, appended, len(batch.events), appended.rows.get(id))
+
+    def recover(self, connection: Connection, request: Request, tried: Sequence[Batch]) -> Outcome | None:
+        """The outcome of a command whose connection broke, if one of the batches tried was committed all the same."""
+        for batch in tried:
+            if (appended := find_batch(connection, batch)) is not None:
+                state = batch.moved[0][0] if batch.moved else batch.born[0]._replace(id=appended.id + 1)
+                row = self.read_row_at(connection, request.ledger, state, state.version)
+                return _outcome(state, appended, len(batch.events), row)
+        return None
 
     def _settle(self, connection: Connection, request: Request, work: Work) -> Outcome:
         """The outcome of a command that changed nothing."""
@@ -284,6 +308,12 @@ class EventStore:
         statement = select(table).where(table.c.ledger_id == ledger, table.c.id == id)
         return connection.execute(statement).mappings().one_or_none()
 
+    def read_rows(self, connection: Connection, ledger: str, ids: Collection[int]) -> dict[int, Row]:
+        """The projected rows of some entities, by id."""
+        table = self.entity.table
+        statement = select(table).where(table.c.ledger_id == ledger, table.c.id.in_(ids))
+        return {row["id"]: row for row in connection.execute(statement).mappings()}
+
     def read_row_at(self, connection: Connection, ledger: str, state: StreamState, version: int) -> Row | None:
         """The projected row as it was at a version, folded from the events that set something."""
         event = execution_events.c
@@ -307,6 +337,18 @@ class EventStore:
         statement = delete(command_receipts).where(column.ledger_id == ledger, column.recorded_at < before)
         with write_transaction(connection, savepoint=False):
             return connection.execute(statement).rowcount
+
+
+def _outcome(state: StreamState, appended: Appended, count: int, row: Row | None) -> Outcome:
+    assert state.id is not None
+    return Outcome(
+        execution_id=state.execution_id,
+        id=state.id,
+        version=state.version,
+        first_position=appended.position + 1,
+        event_count=count,
+        row=row,
+    )
 
 
 class _Again(NamedTuple):

@@ -14,7 +14,8 @@ from ..domain.aggregate import Step
 from .tables import command_receipts as receipts
 from .tables import execution_steps, execution_streams, ledgers
 
-_STREAM = tuple(column.name for column in execution_streams.columns if column.name != "ledger_id")
+STREAM = tuple(column.name for column in execution_streams.columns if column.name != "ledger_id")
+"""Columns of a stream's state."""
 
 
 class StoredReceipt(NamedTuple):
@@ -56,7 +57,7 @@ def read_stream(
     first = rows[0]
     state = receipt = None
     if target is not None and first.version is not None:
-        state = _state(first)
+        state = to_state(first)
     if command_id is not None and first.fingerprint is not None:
         receipt = StoredReceipt(first.fingerprint, first.first_position, first.event_count, first.receipt_outcome)
     known = {row.step_id: Step(row.step_outcome) for row in rows if row.step_id is not None} if steps else {}
@@ -67,12 +68,12 @@ def lock_streams(connection: Connection, ledger: str, execution_ids: Collection[
     """The rows of these streams, locked to the end of the transaction in the one order that everybody keeps: by id."""
     stream = execution_streams.c
     statement = (
-        select(*(stream[name] for name in _STREAM))
+        select(*(stream[name] for name in STREAM))
         .where(stream.ledger_id == ledger, stream.execution_id.in_(execution_ids))
         .order_by(stream.id)
         .with_for_update()
     )
-    return {row.execution_id: _state(row) for row in connection.execute(statement)}
+    return {row.execution_id: to_state(row) for row in connection.execute(statement)}
 
 
 def known_commands(connection: Connection, ledger: str, command_ids: Collection[str]) -> list[str]:
@@ -91,7 +92,8 @@ def read_steps(connection: Connection, ledger: str, execution_id: UUID, steps: C
     return {row.step_id: Step(row.outcome) for row in connection.execute(statement)}
 
 
-def _state(row: Any) -> StreamState:
+def to_state(row: Any) -> StreamState:
+    """The state in a row of `STREAM`."""
     return StreamState(
         execution_id=row.execution_id,
         id=row.id,
@@ -116,8 +118,8 @@ def _statement(target: type, with_steps: bool, with_receipt: bool) -> TextualSel
         column = execution_streams.c.id if target is int else execution_streams.c.execution_id
         joins.append(f"LEFT JOIN execution_streams s ON s.ledger_id = :ledger_id AND s.{column.name} = :target")
         binds.append(bindparam("target", type_=BigInteger() if target is int else column.type))
-        names += [f"s.{name}" for name in _STREAM]
-        columns += [execution_streams.c[name] for name in _STREAM]
+        names += [f"s.{name}" for name in STREAM]
+        columns += [execution_streams.c[name] for name in STREAM]
     if with_receipt:
         joins.append("LEFT JOIN command_receipts r ON r.ledger_id = :ledger_id AND r.command_id = :command_id")
         names += ["r.fingerprint", "r.first_position", "r.event_count", "r.outcome AS receipt_outcome"]

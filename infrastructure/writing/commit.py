@@ -1,0 +1,153 @@
+"""One transaction for a group of commands: again where it is safe, in halves where one command spoils it for all."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Sequence
+
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import DBAPIError
+
+from ...domain import LedgerBusy, LedgerError, OutcomeUnknown, StoreError
+from ..batch import Batch
+from ..connections import check_connection, write_transaction
+from ..database_errors import UniqueViolation, is_lost, translate
+from ..event_store import EventStore, Request
+from .group import Answer, Group, decide_group
+
+MAX_BYTES = 16 * 1024**2
+"""Payloads of one transaction, beyond which the rest waits for the next one."""
+
+_TRIES = 5
+"""Of a group, before it is halved: each failed one means that another process was first."""
+_BUSY = LedgerBusy(problem="other writers create the same keys", remedy="Try again later.")
+_DELAYS = (0.02, 0.05, 0.1, 0.25, 0.5, 1.0)
+"""Seconds between tries to reach the database."""
+
+
+class Committer:
+    """Commits groups of commands, each group of one ledger."""
+
+    def __init__(self, engine: Engine, store: EventStore, patience: float) -> None:
+        self._engine = engine
+        self._store = store
+        self._patience = patience
+
+    def commit(self, requests: Sequence[Request], *, rows: bool, locked: Callable[[], object]) -> list[Answer]:
+        """Answer every command once it is committed, or refused. Raises where the database does not answer.
+
+        `locked` is called once the streams that they concern are locked: who comes then, waits for this transaction.
+        """
+        answers: list[Answer] = []
+        while len(answers) < len(requests):
+            answers += self._commit(requests[len(answers) :], rows, locked)
+        return answers
+
+    def _commit(self, requests: Sequence[Request], rows: bool, locked: Callable[[], object]) -> list[Answer]:
+        """The answers of as many commands as fit into one transaction."""
+        attempt = _Single(self._store, requests[0]) if len(requests) == 1 else _Group(self._store, requests, rows)
+        deadline, failures, conflicts = time.monotonic() + self._patience, 0, 0
+        while True:
+            try:
+                with self._engine.connect() as connection:
+                    check_connection(connection)
+                    return attempt.run(connection, locked)
+            except LedgerError as error:
+                return [error] * len(requests)
+            except UniqueViolation:
+                attempt.expect_new, conflicts = False, conflicts + 1
+                if conflicts >= _TRIES:
+                    return self._apart(requests, rows, _BUSY)
+            except DBAPIError as error:
+                told = translate(error)
+                if is_lost(error):
+                    if time.monotonic() > deadline:
+                        raise (OutcomeUnknown(problem=str(told)) if attempt.in_doubt else told) from error
+                    self._engine.dispose()  # what is left of its connections is no better
+                    time.sleep(_DELAYS[min(failures, len(_DELAYS) - 1)])
+                    failures += 1
+                    continue
+                if type(told) is StoreError:
+                    return self._apart(requests, rows, told)
+                conflicts += 1
+                if not isinstance(told, LedgerBusy) or conflicts >= _TRIES:
+                    raise told from error
+            time.sleep(random.uniform(0, 0.01) * conflicts)
+
+    def _apart(self, requests: Sequence[Request], rows: bool, error: LedgerError) -> list[Answer]:
+        """Something unexpected spoiled the group: find out what, so that only that fails."""
+        if len(requests) == 1:
+            return [error]
+        middle = len(requests) // 2
+        first = self.commit(requests[:middle], rows=rows, locked=_ignore)
+        return first + self.commit(requests[middle:], rows=rows, locked=_ignore)
+
+
+class _Single:
+    """The tries of one command: a statement that commits itself, where the database allows that."""
+
+    def __init__(self, store: EventStore, request: Request) -> None:
+        self._store = store
+        self._request = request
+        self._tried: list[Batch] = []
+        self.expect_new = True
+
+    @property
+    def in_doubt(self) -> bool:
+        return bool(self._tried)
+
+    def run(self, connection: Connection, _: Callable[[], object]) -> list[Answer]:
+        if self._tried and (outcome := self._store.recover(connection, self._request, self._tried)) is not None:
+            return [outcome]
+        autocommit = connection.dialect.name != "sqlite"
+        outcome = self._store.execute(connection, self._request, autocommit=autocommit, tried=self._tried)
+        if not autocommit:
+            connection.commit()
+        return [outcome]
+
+
+class _Group:
+    """The tries of several commands, in one transaction."""
+
+    def __init__(self, store: EventStore, requests: Sequence[Request], rows: bool) -> None:
+        self._store = store
+        self._requests = requests
+        self._rows = rows
+        self._doubtful: list[Group] = []
+        """Those whose commit was under way when the connection broke."""
+        self.expect_new = True
+
+    @property
+    def in_doubt(self) -> bool:
+        return bool(self._doubtful)
+
+    def run(self, connection: Connection, locked: Callable[[], object]) -> list[Answer]:
+        group: Group | None = None
+        try:
+            with write_transaction(connection, savepoint=False, begin=True):
+                for earlier in self._doubtful:
+                    if (answers := earlier.recover(connection)) is not None:
+                        return answers
+                group = decide_group(
+                    self._store,
+                    connection,
+                    self._requests,
+                    rows=self._rows,
+                    expect_new=self.expect_new,
+                    locked=locked,
+                    max_bytes=MAX_BYTES,
+                )
+                answers = group.append()
+                group.committing = bool(group.batch.events)
+            if connection.dialect.name == "sqlite":
+                connection.commit()
+        except DBAPIError:
+            if group is not None and group.committing:
+                self._doubtful.append(group)
+            raise
+        return answers
+
+
+def _ignore() -> None:
+    """Whoever waited was told the first time."""

@@ -1,0 +1,242 @@
+"""`GroupWriter`: commands of many clients, written in groups, from coroutines and from threads."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict, deque
+from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future
+from threading import Lock
+from types import TracebackType
+from typing import Any, Self, Unpack
+from weakref import WeakKeyDictionary
+
+from sqlalchemy import Engine
+
+from ...domain import ContextFields, InvalidInput, LedgerError, WriterClosed
+from ...domain.values import check_int
+from ..connections import create_writer_engine
+from ..event_store import EventStore, Outcome, Request
+from .bulk import BulkReport, Progress, Refused, execute_many, of_executions, of_requests
+from .commit import Committer
+from .crew import Crew, Job, Outcomes
+from .group import Answer
+
+
+class GroupWriter:
+    """Writes to the ledgers of one database: all commands that wait for a ledger go into one transaction.
+
+    A command is acknowledged once it is committed. One that is refused fails alone; its neighbors are committed.
+    Commands for one execution run in the order they were sent. Cancelling a call that waits takes its command back,
+    unless it is being written already. Several processes may each have a writer.
+
+        async with GroupWriter("postgresql://…") as writer:
+            outcome = await writer.execute(Request("default", "job-7", Update.of({"status": "running"})))
+    """
+
+    def __init__(
+        self,
+        database: str | Engine,
+        *,
+        store: EventStore | None = None,
+        workers: int = 4,
+        capacity: int = 10_000,
+        group: int = 500,
+        patience: float = 10.0,
+    ) -> None:
+        """Write to `database`: its URL, or a synchronous engine of yours.
+
+        `workers` bounds threads and connections, `capacity` the commands that wait (more make callers wait), `group`
+        the commands of a transaction; `patience` is for how many seconds an unreachable database is tried again.
+        """
+        for name, value in (("workers", workers), ("capacity", capacity), ("group", group)):
+            check_int(value, name, 1)
+        self.store = store or EventStore()
+        self._own = isinstance(database, str)
+        self._engine = create_writer_engine(database, workers, patience) if isinstance(database, str) else database
+        if self._engine.dialect.name == "sqlite":
+            workers = 1  # it has one writer anyway
+        committer = Committer(self._engine, self.store, patience)
+        self._crew = Crew(
+            lambda requests, rows, locked: committer.commit(requests, rows=rows, locked=locked),
+            self._deliver,
+            workers=workers,
+            group=group,
+            depth=min(2, workers),
+        )
+        self._inboxes: WeakKeyDictionary[asyncio.AbstractEventLoop, list[Job]] = WeakKeyDictionary()
+        self._capacity = capacity
+        self._size = 0
+        """Commands that wait or are being written."""
+        self._lock = Lock()
+        self._room: deque[Future[None] | asyncio.Future[None]] = deque()
+        """Callers that wait until there are fewer."""
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def execute(self, request: Request, *, row: bool = True) -> Outcome | None:
+        """Run one command; None where its target does not exist. Without `row` the outcome carries no projected row.
+
+        Raises what the ledger refuses it with.
+        """
+        (answer,) = await self.execute_together([request], rows=row)
+        if isinstance(answer, LedgerError):
+            raise answer
+        return answer
+
+    async def execute_together(self, requests: Sequence[Request], *, rows: bool = False) -> Sequence[Answer]:
+        """Run commands of one ledger, in this order and next to each other; an answer for each, refusals among them."""
+        return await (await self.send(requests, rows=rows)) if requests else []
+
+    async def send(self, requests: Sequence[Request], *, rows: bool = False) -> asyncio.Future[Sequence[Answer]]:
+        """The same in two steps: this one takes the commands in, what it returns is awaited for their answers."""
+        if any(request.ledger != requests[0].ledger for request in requests):
+            raise InvalidInput(
+                field="ledger", problem="differs among the commands", remedy="Send one ledger's at a time."
+            )
+        loop = asyncio.get_running_loop()
+        while not self._admit(len(requests)):
+            await self._wait_for_room(loop.create_future())
+        job = Job(requests, rows, loop.create_future())
+        inbox = self._inboxes.get(loop)
+        if inbox is None:
+            inbox = self._inboxes[loop] = []
+        if not inbox:
+            # Not at once: whoever is ready in this round of the loop gets into the same group.
+            loop.call_soon(self._send, inbox)
+        inbox.append(job)
+        return job.future
+
+    def submit(self, request: Request, *, row: bool = True) -> Future[Outcome | None]:
+        """The same for threads: a future of the outcome. Waits here while too many commands wait."""
+        while not self._admit(1):
+            room: Future[None] = Future()
+            self._room.append(room)
+            if self._size < self._capacity:
+                self._make_room()
+            room.result()
+        future: Future[Any] = Future()
+        self._send([Job([request], row, future)])
+        return future
+
+    async def execute_many(
+        self,
+        requests: Iterable[Request] | AsyncIterable[Request],
+        *,
+        progress: Progress | None = None,
+        refused: Refused | None = None,
+    ) -> BulkReport:
+        """Run any number of commands in constant memory, those of a ledger in order.
+
+        `progress` is told how many are done, `refused` each command that was refused and why; without it the first
+        refusal is raised, and what was sent until then is recorded.
+        """
+        return await execute_many(self, of_requests(requests), progress, refused)
+
+    async def create_many(
+        self,
+        executions: Iterable[Mapping[str, Any]] | AsyncIterable[Mapping[str, Any]],
+        *,
+        ledger: str = "default",
+        progress: Progress | None = None,
+        refused: Refused | None = None,
+        **context: Unpack[ContextFields],
+    ) -> BulkReport:
+        """Create any number of executions in constant memory, their ids in the order they came.
+
+        `refused` is told the data of what was refused.
+        """
+        return await execute_many(self, of_executions(executions, self.store, ledger, context), progress, refused)
+
+    async def close(self, timeout: float | None = None) -> None:
+        """Take in nothing more, write what waits, and end. What is not written within `timeout` seconds is refused."""
+        for inbox in list(self._inboxes.values()):
+            self._send(inbox)
+        await asyncio.to_thread(self.close_and_wait, timeout)
+
+    def close_and_wait(self, timeout: float | None = None) -> None:
+        """The same for threads."""
+        left_over = self._crew.close(timeout)
+        self._deliver([(job, WriterClosed()) for job in left_over])
+        if self._own:
+            self._engine.dispose()
+
+    def _admit(self, count: int) -> bool:
+        with self._lock:
+            if self._size and self._size + count > self._capacity:
+                return False
+            self._size += count
+            return True
+
+    async def _wait_for_room(self, room: asyncio.Future[None]) -> None:
+        self._room.append(room)
+        if self._size < self._capacity:
+            self._make_room()  # it came between our look and our place in the line
+        await room
+
+    def _make_room(self) -> None:
+        free = self._capacity - self._size
+        while free > 0 and self._room:
+            _settle(self._room.popleft(), None)
+            free -= 1
+
+    def _send(self, inbox: list[Job]) -> None:
+        jobs, inbox[:] = list(inbox), []
+        if not jobs:
+            return
+        try:
+            self._crew.put(jobs)
+        except WriterClosed as closed:
+            self._deliver([(job, closed) for job in jobs])
+
+    def _deliver(self, outcomes: Outcomes) -> None:
+        with self._lock:
+            self._size -= sum(len(job.requests) for job, _ in outcomes)
+        of_loop: dict[asyncio.AbstractEventLoop, list[tuple[Any, Any]]] = defaultdict(list)
+        for job, outcome in outcomes:
+            if isinstance(job.future, Future):
+                _settle_thread(job.future, outcome)
+            else:
+                of_loop[job.future.get_loop()].append((job.future, outcome))
+        for loop, group in of_loop.items():
+            _call(loop, lambda group=group: [_set(future, outcome) for future, outcome in group])
+        self._make_room()
+
+
+def _settle(future: Future[None] | asyncio.Future[None], value: None) -> None:
+    if isinstance(future, Future):
+        future.set_result(value)
+    else:
+        _call(future.get_loop(), lambda: _set(future, value))
+
+
+def _call(loop: asyncio.AbstractEventLoop, call: Callable[[], object]) -> None:
+    try:
+        loop.call_soon_threadsafe(call)
+    except RuntimeError:  # the loop has ended, and with it whoever waited
+        return
+
+
+def _set(future: asyncio.Future[Any], outcome: Any) -> None:
+    if future.done():
+        return
+    if isinstance(outcome, BaseException):
+        future.set_exception(outcome)
+    else:
+        future.set_result(outcome)
+
+
+def _settle_thread(future: Future[Any], outcome: Any) -> None:
+    if not future.set_running_or_notify_cancel():
+        return
+    answer = outcome if isinstance(outcome, BaseException) else outcome[0]
+    if isinstance(answer, BaseException):
+        future.set_exception(answer)
+    else:
+        future.set_result(answer)
