@@ -31,6 +31,7 @@ from .database_errors import is_lost, translate, translated
 from .entity import Entity
 from .event_store import EventStore, Outcome, Request
 from .unit_of_work import UnitOfWork
+from .writing import GroupWriter
 
 Model = TypeVar("Model")
 _T = TypeVar("_T")
@@ -55,7 +56,8 @@ class BaseRepository(Generic[Model]):
     """`get`, `get_all`, `create`, `update`, `delete` for one entity; a subclass says which, by `entity`.
 
     Every change commits the session, as the seed does. With `commit=False` changes are decided at once and
-    appended when the caller flushes or commits. Entities that come back are detached, and fresh at each call.
+    appended when the caller flushes or commits; with a `writer` they are written by that, in groups with those of other
+    callers, and the session only reads. Entities that come back are detached, and fresh at each call.
     """
 
     entity: ClassVar[Entity]
@@ -68,13 +70,19 @@ class BaseRepository(Generic[Model]):
         commit: bool = True,
         ledger: str | None = None,
         store: EventStore | None = None,
+        writer: GroupWriter | None = None,
         **context: Unpack[ContextFields],
     ) -> None:
+        if writer is not None and not commit:
+            raise InvalidInput(
+                field="writer", problem="does not go with commit=False", remedy="A writer has transactions of its own."
+            )
         self.session = session
         self.model = self._get_model()
         self.ledger = check_ledger(self.default_ledger if ledger is None else ledger)
         self._commit = commit
-        self._store = store or EventStore(self.entity)
+        self._writer = writer
+        self._store = store or (writer.store if writer else EventStore(self.entity))
         self._context = make_context(Context(), **context)
 
     def _get_model(self) -> type[Model]:
@@ -144,8 +152,14 @@ class BaseRepository(Generic[Model]):
         answer: Callable[[Row | None], Any] | None = None,
     ) -> Any:
         request = self._request(target, command, dict(options))
+        answer = answer or self._model
         with translated():
-            return await self.session.run_sync(self._run, request, answer or self._model)
+            if self._writer is not None:
+                # What the session has under way is committed as ever; on SQLite it would keep the writer waiting, too.
+                await self.session.commit()
+                outcome = await self._writer.execute(request)
+                return None if outcome is None else answer(outcome.row)
+            return await self.session.run_sync(self._run, request, answer)
 
     def _request(self, target: int | str | None, command: Command, options: dict[str, Any]) -> Request:
         expected, command_id = options.pop("expected_version", None), options.pop("command_id", None)
