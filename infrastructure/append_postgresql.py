@@ -12,12 +12,13 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from sqlalchemy import BigInteger, Column, Connection, LargeBinary, Table, TextualSelect, column, text
+from sqlalchemy import BigInteger, Column, Connection, LargeBinary, Table, Text, TextualSelect, column, text
 from sqlalchemy.dialects import postgresql
 
 from ..domain import EventRow, StreamState
 from .batch import Appended, Batch
 from .entity import Entity
+from .json_rows import dump_rows, rows_of
 from .tables import STATUSES, command_receipts, execution_events, execution_steps, execution_streams
 from .types import to_json
 
@@ -42,6 +43,7 @@ _EXTRA = {
 }
 """Fields of the rows beside columns of their table, which are only computed with."""
 
+_HEAD = (column("head_ledger", Text()), column("base_position", BigInteger()), column("base_id", BigInteger()))
 _PLANNED = "execution_ledger.planned"
 _SMALL = 100
 """Events that any plan copes with."""
@@ -55,35 +57,48 @@ class Shape(NamedTuple):
     entity: Entity
     single: bool
     """Whether each table gets one row at most, in plain parameters."""
+    many: bool
+    """Whether it writes to several ledgers."""
     columns: tuple[tuple[str, tuple[str, ...]], ...]
     """What is written: the name of each set of rows, and the columns that these set."""
     counters: tuple[str, ...]
     returning: bool
 
 
-def append(connection: Connection, entity: Entity, batch: Batch, *, returning: bool) -> Appended | None:
-    """Write a batch that has events. None where a stream was not at the version read, or the ledger is missing.
+def append(
+    connection: Connection, entity: Entity, batches: Sequence[Batch], *, returning: bool
+) -> dict[str, Appended] | None:
+    """Write batches that have events, each to a ledger of its own, in the order of their names.
 
+    None, and nothing written, where a stream was not at the version read or a ledger is missing. (But streams of one
+    ledger are moved on where another one was: the transaction must be rolled back then. One batch leaves nothing.)
     With `returning` the projected rows come back with the same statement.
     """
-    rows = _rows(entity, batch)
+    rows: dict[str, Rows] = {}
+    for batch in batches:
+        for name, each in _rows(entity, batch).items():
+            rows.setdefault(name, []).extend(each)
     single = all(len(each) == 1 for each in rows.values())
+    changed = {name for batch in batches for name in _COUNTERS if batch.counters[name]}
     shape = Shape(
         entity=entity,
         single=single,
+        many=len(batches) > 1,
         columns=tuple((name, _columns(entity, name, each[0] if single else None)) for name, each in rows.items()),
-        counters=tuple(name for name in _COUNTERS if batch.counters[name]) if single else _COUNTERS,
-        returning=returning and bool(batch.inserts or batch.updates),
+        counters=tuple(name for name in _COUNTERS if name in changed) if single else _COUNTERS,
+        returning=returning and ("inserts" in rows or "updates" in rows),
     )
-    found = connection.execute(_statement(shape), _parameters(shape, batch, rows)).all()
+    found = connection.execute(_statement(shape), _parameters(shape, batches, rows)).all()
     if not found:
         return None
-    _plan_again_after_growth(connection, found[0][0])
-    if not shape.returning:
-        return Appended(found[0][0], found[0][1], {})
-    names = entity.table.columns.keys()
-    id = names.index("id") + 2
-    return Appended(found[0][0], found[0][1], {row[id]: dict(zip(names, row[2:], strict=True)) for row in found})
+    _plan_again_after_growth(connection, max(row.base_position for row in found))
+    appended = {row.head_ledger: Appended(row.base_position, row.base_id, {}) for row in found}
+    if shape.returning:
+        names, first = entity.table.columns.keys(), len(_HEAD)
+        id = first + names.index("id")
+        for row in found:
+            appended[row[0]].rows[row[id]] = dict(zip(names, row[first:], strict=True))
+    return appended
 
 
 def _plan_again_after_growth(connection: Connection, size: int) -> None:
@@ -99,7 +114,7 @@ def _plan_again_after_growth(connection: Connection, size: int) -> None:
 
 
 def _rows(entity: Entity, batch: Batch) -> dict[str, Rows]:
-    """All rows of a batch, by the name of their set."""
+    """All rows of a batch, by the name of their set, with their ledger and numbered from 1."""
     bits = _bits(entity)
     rows: dict[str, Rows] = {
         "moved": [_moved(new, old) for new, old in batch.moved],
@@ -115,7 +130,11 @@ def _rows(entity: Entity, batch: Batch) -> dict[str, Rows]:
         "ended_steps": batch.ended_steps,
         "receipts": [receipt._asdict() | {"outcome": to_json(receipt.outcome)} for receipt in batch.receipts],
     }
-    return {name: each for name, each in rows.items() if each}
+    return {
+        name: [row | {"ledger_id": batch.ledger_id, "n": n} for n, row in enumerate(each, 1)]
+        for name, each in rows.items()
+        if each
+    }
 
 
 def _moved(new: StreamState, old: StreamState) -> dict[str, Any]:
@@ -147,14 +166,16 @@ def _columns(entity: Entity, name: str, only: dict[str, Any] | None) -> tuple[st
             return _RECEIPT
 
 
-def _parameters(shape: Shape, batch: Batch, rows: dict[str, Rows]) -> dict[str, Any]:
-    parameters: dict[str, Any] = {"ledger_id": batch.ledger_id, "size": len(batch.events), "last_id": len(batch.born)}
+def _parameters(shape: Shape, batches: Sequence[Batch], rows: dict[str, Rows]) -> dict[str, Any]:
+    heads = [
+        {"ledger_id": batch.ledger_id, "size": len(batch.events), "last_id": len(batch.born)}
+        | {name: batch.counters[name] for name in shape.counters}
+        for batch in batches
+    ]
+    parameters: dict[str, Any] = {} if shape.many else {"ledger_id": batches[0].ledger_id}
     if not shape.single:
-        counters = {name: batch.counters[name] for name in shape.counters}
-        for name, each in rows.items():
-            parameters[name] = to_json([row | {"ledger_id": batch.ledger_id, "n": n} for n, row in enumerate(each, 1)])
-        return parameters | {"counters": to_json(counters)}
-    parameters |= {f"counters_{name}": batch.counters[name] for name in shape.counters}
+        return parameters | {name: dump_rows(each) for name, each in rows.items()} | {"heads": dump_rows(heads)}
+    parameters |= {f"heads_{name}": value for name, value in heads[0].items() if name != "ledger_id"}
     for name, columns in shape.columns:
         row = rows[name][0]
         for field in (*columns, *_EXTRA.get(name, ())):
@@ -173,30 +194,52 @@ def _bits(entity: Entity) -> dict[str, int]:
 def _statement(shape: Shape) -> TextualSelect:
     table = shape.entity.table
     columns = dict(shape.columns)
+    # One ledger is named by a constant, which a cluster needs to find its node.
+    ledger = "u.ledger_id" if shape.many else ":ledger_id"
+    of_head = f"head.head_ledger = {ledger}"
     ctes: dict[str, str] = {}
     returned: list[str] = []
     guard = ""
     if "moved" in columns:
         ctes["moved"] = (
             f"UPDATE execution_streams s SET {_sets(_STATE)} FROM {_source(shape, 'moved', execution_streams)} "
-            "WHERE s.ledger_id = :ledger_id AND s.execution_id = u.execution_id "
+            f"WHERE s.ledger_id = {ledger} AND s.execution_id = u.execution_id "
             "AND s.version = u.old_version AND s.lease_token = u.old_lease_token "
             "AND s.last_recorded_at = u.old_recorded_at RETURNING 1"
         )
         count = "1" if shape.single else "json_array_length(CAST(:moved AS json))"
         guard = f" AND (SELECT count(*) FROM moved) = {count}"
-    counters = "".join(f", {name} = {name} + {_counter(shape, name)}" for name in shape.counters)
+    counters = ("size", "last_id", *shape.counters)
+    source = _fields(shape, "heads", dict.fromkeys(counters, "bigint"))
+    if shape.many:
+        # In the order of their names, as everybody locks them; and all of them, or none.
+        ctes["locked"] = (
+            f"SELECT l.ledger_id FROM {source} JOIN ledgers l ON l.ledger_id = u.ledger_id "
+            "ORDER BY l.ledger_id FOR UPDATE OF l"
+        )
+        source = f"locked, {source}"
+        guard += (
+            " AND l.ledger_id = locked.ledger_id "
+            "AND (SELECT count(*) FROM locked) = json_array_length(CAST(:heads AS json))"
+        )
     ctes["head"] = (
-        "UPDATE ledgers SET size = size + CAST(:size AS bigint), last_id = last_id + CAST(:last_id AS bigint)"
-        f"{counters} WHERE ledger_id = :ledger_id{guard} "
-        "RETURNING size - CAST(:size AS bigint) AS base_position, last_id - CAST(:last_id AS bigint) AS base_id"
+        f"UPDATE ledgers l SET {', '.join(f'{name} = l.{name} + u.{name}' for name in counters)} "
+        f"FROM {source} WHERE l.ledger_id = {ledger}{guard} "
+        f"RETURNING l.ledger_id AS head_ledger, l.size - u.size AS base_position, l.last_id - u.last_id AS base_id"
     )
-    ctes["added"] = _insert(shape, "events", execution_events, {"position": "head.base_position + u.n"})
+
+    def insert(rows: str, into: Table, given: Mapping[str, str]) -> str:
+        """Insert rows, with the `given` columns computed from the head."""
+        target = ", ".join(("ledger_id", *given, *columns[rows]))
+        values = ", ".join((ledger, *given.values(), *(_value(shape, into.c[name]) for name in columns[rows])))
+        source = f"head, {_source(shape, rows, into)} WHERE {of_head}"
+        return f"INSERT INTO {into.name} ({target}) SELECT {values} FROM {source}"
+
+    ctes["added"] = insert("events", execution_events, {"position": "head.base_position + u.n"})
     if "born" in columns:
-        ctes["born"] = _insert(shape, "born", execution_streams, {"id": "head.base_id + u.n"})
+        ctes["born"] = insert("born", execution_streams, {"id": "head.base_id + u.n"})
     if "inserts" in columns:
-        insert = _insert(shape, "inserts", table, {"id": "head.base_id + u.ordinal"})
-        ctes["inserted"] = f"{insert} RETURNING {_names(table)}"
+        ctes["inserted"] = insert("inserts", table, {"id": "head.base_id + u.ordinal"}) + f" RETURNING {_names(table)}"
         returned.append("inserted")
     if "updates" in columns:
         bits = _bits(shape.entity)
@@ -208,30 +251,31 @@ def _statement(shape: Shape) -> TextualSelect:
         )
         ctes["updated"] = (
             f"UPDATE {table.name} h SET {', '.join(sets)} FROM head, {_source(shape, 'updates', table)} "
-            f"WHERE h.ledger_id = :ledger_id AND h.id = u.id RETURNING {_names(table, 'h.')}"
+            f"WHERE {of_head} AND h.ledger_id = {ledger} AND h.id = u.id RETURNING {_names(table, 'h.')}"
         )
         returned.append("updated")
     if "deletes" in columns:
         ctes["removed"] = (
             f"DELETE FROM {table.name} h USING head, {_source(shape, 'deletes', table)} "
-            "WHERE h.ledger_id = :ledger_id AND h.id = u.id"
+            f"WHERE {of_head} AND h.ledger_id = {ledger} AND h.id = u.id"
         )
     if "new_steps" in columns:
-        ctes["steps"] = _insert(shape, "new_steps", execution_steps, {})
+        ctes["steps"] = insert("new_steps", execution_steps, {})
     if "ended_steps" in columns:
         ctes["ended"] = (
             f"UPDATE execution_steps s SET {_sets(_ENDED_STEP[2:])} "
-            f"FROM head, {_source(shape, 'ended_steps', execution_steps)} WHERE s.ledger_id = :ledger_id "
+            f"FROM head, {_source(shape, 'ended_steps', execution_steps)} WHERE {of_head} AND s.ledger_id = {ledger} "
             "AND s.execution_id = u.execution_id AND s.step_id = u.step_id"
         )
     if "receipts" in columns:
         first = {"first_position": "head.base_position + 1 + u.first_event"}
-        ctes["receipts"] = _insert(shape, "receipts", command_receipts, first)
-    given: list[Any] = [column("base_position", BigInteger()), column("base_id", BigInteger())]
+        ctes["receipts"] = insert("receipts", command_receipts, first)
+    given: list[Any] = list(_HEAD)
     join = ""
     if shape.returning:
         given += table.columns
-        join = f" LEFT JOIN ({' UNION ALL '.join(f'SELECT * FROM {name}' for name in returned)}) r ON true"
+        union = " UNION ALL ".join(f"SELECT * FROM {name}" for name in returned)
+        join = f" LEFT JOIN ({union}) r ON r.ledger_id = head.head_ledger"
     body = ",\n".join(f"{name} AS ({cte})" for name, cte in ctes.items())
     return text(f"WITH {body}\nSELECT * FROM head{join}").columns(*given)
 
@@ -245,36 +289,17 @@ def _sets(names: Sequence[str]) -> str:
     return ", ".join(f"{name} = u.{name}" for name in names)
 
 
-def _counter(shape: Shape, name: str) -> str:
-    return f"CAST(:counters_{name} AS bigint)" if shape.single else f"(CAST(:counters AS json) ->> '{name}')::bigint"
-
-
-def _insert(shape: Shape, rows: str, table: Table, given: Mapping[str, str]) -> str:
-    """Insert rows, with the `given` columns computed from the head."""
-    columns = dict(shape.columns)[rows]
-    target = ", ".join(("ledger_id", *given, *columns))
-    values = ", ".join((":ledger_id", *given.values(), *(_value(shape, table.c[name]) for name in columns)))
-    return f"INSERT INTO {table.name} ({target}) SELECT {values} FROM head, {_source(shape, rows, table)}"
-
-
 def _source(shape: Shape, rows: str, table: Table) -> str:
-    """A set of rows as `u`, numbered from 1 by `n`."""
+    """A set of rows as `u`, numbered from 1 in each ledger by `n`."""
     types = {name: _type(shape, table.c[name]) for name in dict(shape.columns)[rows]} | _EXTRA.get(rows, {})
+    return _fields(shape, rows, types)
+
+
+def _fields(shape: Shape, rows: str, types: Mapping[str, str]) -> str:
     if shape.single:
         fields = ", ".join(f"CAST(:{rows}_{name} AS {kind}) {name}" for name, kind in types.items())
         return f"(SELECT {fields}, 1 n) u"
-    return f"(SELECT * FROM {rows_of_ledger(rows, types | {'n': 'bigint'})}) u"
-
-
-def rows_of_ledger(parameter: str, fields: Mapping[str, str]) -> str:
-    """The rows of a JSON array of objects, as a FROM item with its WHERE clause.
-
-    Each names its ledger, which tells the planner more than it looks: an equality on what it knows nothing of it takes
-    for very selective; it expects one row in place of a hundred, and looks up by key whatever is joined with it. Else,
-    as long as nothing was analyzed, it reads all of a ledger, which it takes for a two-hundredth of the table.
-    """
-    typed = ", ".join(f"{name} {kind}" for name, kind in fields.items())
-    return f"json_to_recordset(CAST(:{parameter} AS json)) AS k(ledger_id text, {typed}) WHERE k.ledger_id = :ledger_id"
+    return f"(SELECT * FROM {rows_of(rows, {**types, 'ledger_id': 'text', 'n': 'bigint'})}) u"
 
 
 def _value(shape: Shape, target: Column[Any]) -> str:

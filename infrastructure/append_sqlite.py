@@ -39,8 +39,20 @@ _END_STEP = (
 )
 
 
-def append(connection: Connection, entity: Entity, batch: Batch, *, returning: bool) -> Appended | None:
-    """Write a batch that has events. None where the ledger is missing. The caller holds the write lock."""
+def append(
+    connection: Connection, entity: Entity, batches: Sequence[Batch], *, returning: bool
+) -> dict[str, Appended] | None:
+    """Write batches that have events. None where a ledger is missing. The caller holds the write lock."""
+    appended: dict[str, Appended] = {}
+    for batch in batches:
+        landed = _append(connection, entity, batch, returning=returning)
+        if landed is None:
+            return None
+        appended[batch.ledger_id] = landed
+    return appended
+
+
+def _append(connection: Connection, entity: Entity, batch: Batch, *, returning: bool) -> Appended | None:
     ledger = batch.ledger_id
     steps = {"size": len(batch.events), "last_id": len(batch.born)} | batch.counters
     head = connection.exec_driver_sql(_HEAD, (*(steps.get(name, 0) for name in _COUNTERS), ledger)).one_or_none()

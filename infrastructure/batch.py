@@ -51,7 +51,7 @@ class Appended(NamedTuple):
 
     position: int
     id: int
-    rows: Mapping[int, Row]
+    rows: dict[int, Row]
     """The projected rows by id, where they were asked for."""
 
 

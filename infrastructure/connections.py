@@ -21,6 +21,9 @@ from ..domain import EngineNotConfigured, InvalidInput
 BUSY_TIMEOUT = 30.0
 """Seconds that a writer waits for another one on SQLite."""
 
+_LOCK_TIMEOUT = 250
+"""Milliseconds that a transaction of a writer waits for a lock."""
+
 _ASYNC = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+psycopg", "postgres": "postgresql+psycopg"}
 _SYNC = {"sqlite": "sqlite", "postgresql": "postgresql+psycopg", "postgres": "postgresql+psycopg"}
 _CHECKED = "execution_ledger.checked"
@@ -62,13 +65,15 @@ def create_writer_engine(url: str, size: int, patience: float) -> Engine:
     given = parse_url(url).query
     # What a group touches is in memory, so that looking up its keys costs next to nothing, whatever the default says.
     planner = "-c enable_seqscan=off -c random_page_cost=0.1"
+    # So that whoever holds a ledger holds up no other one for long; the writer tries again.
+    waits = f"-c lock_timeout={_LOCK_TIMEOUT}"
     return create_sync_engine(
         url,
         pool_size=size,
         max_overflow=0,
         isolation_level="AUTOCOMMIT",
         connect_args={name: value for name, value in options.items() if name not in given}
-        | {"options": f"{given.get('options', '')} {planner}".strip()},
+        | {"options": f"{given.get('options', '')} {planner} {waits}".strip()},
     )
 
 
@@ -216,6 +221,15 @@ def write_transaction(connection: Connection, *, savepoint: bool, begin: bool = 
             yield
     else:
         yield
+
+
+@contextmanager
+def committed(connection: Connection) -> Iterator[None]:
+    """A transaction of its own on a connection that has none, committed at the end."""
+    with write_transaction(connection, savepoint=False, begin=True):
+        yield
+    if connection.dialect.name == "sqlite":
+        connection.commit()
 
 
 def _roll_back(connection: Connection) -> None:

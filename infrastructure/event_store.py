@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import Connection, bindparam, delete, insert, select, text
 from sqlalchemy.exc import DBAPIError
 
 from ..domain import (
@@ -37,6 +37,7 @@ from .recovery import find_batch
 from .stream_memory import memory_of
 from .streams import Found, StoredReceipt, lock_streams, read_stream
 from .tables import command_receipts, execution_events, ledgers
+from .types import UTCDateTime
 
 _ATTEMPTS = 20
 """Decisions on one command before the store gives up: each failed one means that another writer was first."""
@@ -284,9 +285,16 @@ class EventStore:
 
     def append(self, connection: Connection, batch: Batch, *, returning: bool = False) -> Appended | None:
         """Write a batch. None, and nothing written, where a stream moved on meanwhile or the ledger is missing."""
+        appended = self.append_all(connection, [batch], returning=returning)
+        return None if appended is None else appended[batch.ledger_id]
+
+    def append_all(
+        self, connection: Connection, batches: Sequence[Batch], *, returning: bool = False
+    ) -> dict[str, Appended] | None:
+        """Write batches to several ledgers. None where the transaction has to be rolled back, as for `append`."""
         executor = append_sqlite if connection.dialect.name == "sqlite" else append_postgresql
         with unique_violations():
-            return executor.append(connection, self.entity, batch, returning=returning)
+            return executor.append(connection, self.entity, batches, returning=returning)
 
     def write_receipts(self, connection: Connection, ledger: str, receipts: list[Receipt]) -> None:
         """Keep the outcomes of commands that gave no event."""
@@ -301,6 +309,14 @@ class EventStore:
         values = {"ledger_id": ledger, "created_at": self.clock()}
         with unique_violations():
             connection.execute(insert(ledgers).values(values))
+
+    def ensure_ledgers(self, connection: Connection, ledgers: Iterable[str]) -> None:
+        """The same for several, of which some may exist."""
+        statement = text(
+            "INSERT INTO ledgers (ledger_id, created_at) VALUES (:ledger_id, :created_at) ON CONFLICT DO NOTHING"
+        ).bindparams(bindparam("created_at", type_=UTCDateTime()))
+        for ledger in sorted(ledgers):
+            connection.execute(statement, {"ledger_id": ledger, "created_at": self.clock()})
 
     def read_row(self, connection: Connection, ledger: str, id: int) -> Row | None:
         """The projected row of an entity."""

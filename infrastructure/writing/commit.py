@@ -1,4 +1,4 @@
-"""One transaction for a group of commands: again where it is safe, in halves where one command spoils it for all."""
+"""One transaction for a group of commands: again where it is safe, in parts where one command spoils it for all."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from sqlalchemy.exc import DBAPIError
 
 from ...domain import LedgerBusy, LedgerError, OutcomeUnknown, StoreError
 from ..batch import Batch
-from ..connections import check_connection, write_transaction
+from ..connections import check_connection, committed
 from ..database_errors import UniqueViolation, is_lost, translate
 from ..event_store import EventStore, Request
-from .group import Answer, Group, decide_group
+from .group import Answer, Group, LedgersMissing
+from .reading import read_group
 
 MAX_BYTES = 16 * 1024**2
 """Payloads of one transaction, beyond which the rest waits for the next one."""
@@ -27,7 +28,7 @@ _DELAYS = (0.02, 0.05, 0.1, 0.25, 0.5, 1.0)
 
 
 class Committer:
-    """Commits groups of commands, each group of one ledger."""
+    """Commits groups of commands."""
 
     def __init__(self, engine: Engine, store: EventStore, patience: float) -> None:
         self._engine = engine
@@ -55,14 +56,19 @@ class Committer:
                     return attempt.run(connection, locked)
             except LedgerError as error:
                 return [error] * len(requests)
+            except LedgersMissing as missing:
+                with self._engine.connect() as connection, committed(connection):
+                    self._store.ensure_ledgers(connection, missing.ledgers)
+                continue
             except UniqueViolation:
                 attempt.expect_new, conflicts = False, conflicts + 1
                 if conflicts >= _TRIES:
                     return self._apart(requests, rows, _BUSY)
             except DBAPIError as error:
                 told = translate(error)
+                late = time.monotonic() > deadline
                 if is_lost(error):
-                    if time.monotonic() > deadline:
+                    if late:
                         raise (OutcomeUnknown(problem=str(told)) if attempt.in_doubt else told) from error
                     self._engine.dispose()  # what is left of its connections is no better
                     time.sleep(_DELAYS[min(failures, len(_DELAYS) - 1)])
@@ -71,17 +77,24 @@ class Committer:
                 if type(told) is StoreError:
                     return self._apart(requests, rows, told)
                 conflicts += 1
-                if not isinstance(told, LedgerBusy) or conflicts >= _TRIES:
+                if not isinstance(told, LedgerBusy) or late:
                     raise told from error
-            time.sleep(random.uniform(0, 0.01) * conflicts)
+                if len({request.ledger for request in requests}) > 1:
+                    return self._apart(requests, rows, told)  # whoever holds one ledger must not hold up the others
+            time.sleep(random.uniform(0, 0.01) * min(conflicts, 10))
 
     def _apart(self, requests: Sequence[Request], rows: bool, error: LedgerError) -> list[Answer]:
         """Something unexpected spoiled the group: find out what, so that only that fails."""
         if len(requests) == 1:
             return [error]
-        middle = len(requests) // 2
-        first = self.commit(requests[:middle], rows=rows, locked=_ignore)
-        return first + self.commit(requests[middle:], rows=rows, locked=_ignore)
+        parts: dict[str | int, list[int]] = {}
+        of_one_ledger = len({request.ledger for request in requests}) == 1
+        for at, request in enumerate(requests):
+            parts.setdefault(2 * at // len(requests) if of_one_ledger else request.ledger, []).append(at)
+        answers: dict[int, Answer] = {}
+        for part in parts.values():
+            answers |= zip(part, self.commit([requests[at] for at in part], rows=rows, locked=_ignore), strict=True)
+        return [answers[at] for at in range(len(requests))]
 
 
 class _Single:
@@ -100,11 +113,10 @@ class _Single:
     def run(self, connection: Connection, _: Callable[[], object]) -> list[Answer]:
         if self._tried and (outcome := self._store.recover(connection, self._request, self._tried)) is not None:
             return [outcome]
-        autocommit = connection.dialect.name != "sqlite"
-        outcome = self._store.execute(connection, self._request, autocommit=autocommit, tried=self._tried)
-        if not autocommit:
-            connection.commit()
-        return [outcome]
+        if connection.dialect.name != "sqlite":
+            return [self._store.execute(connection, self._request, autocommit=True, tried=self._tried)]
+        with committed(connection):
+            return [self._store.execute(connection, self._request)]
 
 
 class _Group:
@@ -125,23 +137,15 @@ class _Group:
     def run(self, connection: Connection, locked: Callable[[], object]) -> list[Answer]:
         group: Group | None = None
         try:
-            with write_transaction(connection, savepoint=False, begin=True):
+            with committed(connection):
                 for earlier in self._doubtful:
                     if (answers := earlier.recover(connection)) is not None:
                         return answers
-                group = decide_group(
-                    self._store,
-                    connection,
-                    self._requests,
-                    rows=self._rows,
-                    expect_new=self.expect_new,
-                    locked=locked,
-                    max_bytes=MAX_BYTES,
-                )
-                answers = group.append()
-                group.committing = bool(group.batch.events)
-            if connection.dialect.name == "sqlite":
-                connection.commit()
+                known = read_group(connection, self._requests, expect_new=self.expect_new)
+                locked()
+                group = Group(self._store, known, rows=self._rows)
+                group.decide(connection, self._requests, MAX_BYTES)
+                answers = group.append(connection)
         except DBAPIError:
             if group is not None and group.committing:
                 self._doubtful.append(group)

@@ -16,6 +16,8 @@ from .group import Answer
 _IDLE = 2.0
 """Seconds without work after which a thread ends."""
 
+_SHARED = 32
+"""Waiting commands from which on a ledger has transactions of its own."""
 _WORTH_HALVING = 16
 """Waiting jobs that make two flights worth their two commits."""
 
@@ -42,11 +44,18 @@ Outcomes = Sequence[tuple[Job, Sequence[Answer] | BaseException]]
 class Flight:
     """Jobs of one ledger that are being written."""
 
-    jobs: Sequence[Job]
+    jobs: list[Job]
     targets: set[int | str]
     """The entities that they name."""
+    size: int = 0
+    """How many commands."""
     locked: bool = False
     """Whether what they concern is locked in the database, so that a second flight may follow."""
+
+    @property
+    def ledger(self) -> str:
+        """Where they belong."""
+        return self.jobs[0].ledger
 
 
 class Crew:
@@ -64,12 +73,14 @@ class Crew:
         workers: int,
         group: int,
         depth: int,
+        ledgers: int,
     ) -> None:
         self._commit = commit
         self._deliver = deliver
         self._workers = workers
         self._group = group
         self._depth = depth
+        self._ledgers = ledgers
         self._changed = Condition()
         self._waiting: dict[str, deque[Job]] = {}
         self._flights: dict[str, list[Flight]] = {}
@@ -105,25 +116,34 @@ class Crew:
             thread.start()
 
     def _work(self) -> None:
-        while (flight := self._take()) is not None:
-            self._deliver(self._write(flight))
-            self._land(flight)
+        while flights := self._take():
+            self._deliver(self._write(flights))
+            self._land(flights)
 
-    def _take(self) -> Flight | None:
-        """Jobs of one ledger, up to the size of a group; None where the thread may end."""
+    def _take(self) -> list[Flight]:
+        """Jobs of a ledger, up to the size of a group; few of them share a transaction with those of other ledgers.
+
+        Nothing where the thread may end.
+        """
         with self._changed:
             self._free += 1
             idle = True
             while not self._ready and idle and not self._closed:
                 idle = self._changed.wait(_IDLE)
             self._free -= 1
-            if not self._ready:
+            flights: list[Flight] = []
+            size = 0
+            while self._ready and size < _SHARED and len(flights) < self._ledgers:
+                ledger = next(iter(self._ready))
+                if flights and len(self._waiting[ledger]) >= _SHARED:
+                    break
+                del self._ready[ledger]
+                flights.append(self._board(ledger))
+                size += flights[-1].size
+            if not flights:
                 self._threads.discard(current_thread())
                 self._changed.notify_all()
-                return None
-            ledger = next(iter(self._ready))
-            del self._ready[ledger]
-            return self._board(ledger)
+            return flights
 
     def _board(self, ledger: str) -> Flight:
         queue, flights = self._waiting[ledger], self._flights.setdefault(ledger, [])
@@ -131,47 +151,49 @@ class Crew:
         most = self._group
         if self._depth > 1 and not flights and len(queue) >= _WORTH_HALVING:
             most = min(most, (len(queue) + 1) // 2)  # the other half is decided while the database writes this one
-        jobs: list[Job] = []
-        targets: set[int | str] = set()
-        size = 0
-        while queue and (not jobs or size + len(queue[0].requests) <= most):
+        flight = Flight([], set())
+        while queue and (not flight.jobs or flight.size + len(queue[0].requests) <= most):
             named = _targets(queue[0])
             if not taken.isdisjoint(named):
                 break
-            targets |= named
-            jobs.append(queue.popleft())
-            size += len(jobs[-1].requests)
+            flight.targets |= named
+            flight.jobs.append(queue.popleft())
+            flight.size += len(flight.jobs[-1].requests)
         if not queue:
             del self._waiting[ledger]
-        flight = Flight(jobs, targets)
         flights.append(flight)
         return flight
 
-    def _lock(self, flight: Flight) -> None:
+    def _lock(self, flights: Sequence[Flight]) -> None:
         with self._changed:
-            flight.locked = True
-            self._look(flight.jobs[0].ledger)
+            for flight in flights:
+                flight.locked = True
+                self._look(flight.ledger)
 
-    def _land(self, flight: Flight) -> None:
+    def _land(self, landed: Sequence[Flight]) -> None:
         with self._changed:
-            ledger = flight.jobs[0].ledger
-            flights = self._flights[ledger]
-            flights.remove(flight)
-            if not flights:
-                del self._flights[ledger]
-            self._look(ledger)
+            for flight in landed:
+                flights = self._flights[flight.ledger]
+                flights.remove(flight)
+                if not flights:
+                    del self._flights[flight.ledger]
+                self._look(flight.ledger)
             if self._closed:
                 self._changed.notify_all()
 
-    def _write(self, flight: Flight) -> Outcomes:
-        wanted = [job for job in flight.jobs if not job.future.cancelled()]
-        outcomes: list[tuple[Job, Sequence[Answer] | BaseException]]
-        outcomes = [(job, ()) for job in flight.jobs if job not in wanted]
+    def _write(self, flights: Sequence[Flight]) -> Outcomes:
+        outcomes: list[tuple[Job, Sequence[Answer] | BaseException]] = []
+        wanted: list[Job] = []
+        for job in (job for flight in flights for job in flight.jobs):
+            if job.future.cancelled():
+                outcomes.append((job, ()))
+            else:
+                wanted.append(job)
         requests = [request for job in wanted for request in job.requests]
         if not requests:
-            return outcomes + [(job, ()) for job in wanted]
+            return outcomes
         try:
-            answers = self._commit(requests, any(job.rows for job in wanted), lambda: self._lock(flight))
+            answers = self._commit(requests, any(job.rows for job in wanted), lambda: self._lock(flights))
         except BaseException as error:
             return outcomes + [(job, error) for job in wanted]
         at = 0

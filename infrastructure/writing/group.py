@@ -1,9 +1,9 @@
-"""Many commands of one ledger in one transaction: each decided on what the one before left, all appended at once."""
+"""Many commands in one transaction: each decided on what the one before left, all appended at once."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
@@ -15,7 +15,7 @@ from ..batch import Appended, Batch, Row, Work, make_batch
 from ..event_store import EventStore, Outcome, Request, check_same_command
 from ..recovery import find_batch
 from ..streams import Found
-from .reading import Known, read_group, target_of
+from .reading import Known, target_of
 
 Answer = Outcome | LedgerError | None
 """What became of a command: None where its target does not exist."""
@@ -38,15 +38,12 @@ class Decided:
 
 
 @dataclass(slots=True)
-class Group:
-    """The commands of one transaction, decided one after the other."""
+class LedgerGroup:
+    """The commands of one ledger in one transaction, decided one after the other."""
 
     store: EventStore
-    connection: Connection
     ledger: str
     known: Known
-    rows: bool
-    """Whether the answers are to carry the projected rows."""
     works: dict[UUID, Work] = field(default_factory=dict)
     """The newest work of each stream."""
     answers: list[Answer | Decided] = field(default_factory=list)
@@ -54,29 +51,26 @@ class Group:
     bytes: int = 0
     """Of all payloads."""
     batch: Batch = field(init=False)
-    committing: bool = False
-    """Whether it was appended, so that a connection that breaks now leaves its outcome open."""
     folded: dict[UUID, list[Row | None]] = field(default_factory=dict)
     """The rows of some streams before and after each of their new events."""
 
-    def decide(self, request: Request) -> None:
+    def decide(self, connection: Connection, request: Request) -> None:
         """Decide on one command; a refusal is its own."""
         try:
-            self.answers.append(self._decide(request))
+            self.answers.append(self._decide(connection, request))
         except LedgerError as error:
             self.answers.append(error)
 
-    def _decide(self, request: Request) -> Answer | Decided:
+    def _decide(self, connection: Connection, request: Request) -> Answer | Decided:
         if request.command_id is not None:
-            if (receipt := self.known.receipts.get(request.command_id)) is not None:
-                return self.store.replay(self.connection, request, receipt)
+            if (receipt := self.known.receipts.get((self.ledger, request.command_id))) is not None:
+                return self.store.replay(connection, request, receipt)
             if (earlier := self.by_command.get(request.command_id)) is not None:
                 fingerprint = earlier.request.fingerprint()
                 check_same_command(request, fingerprint, earlier.work.id, earlier.work.aggregate.key)
                 return Decided(request, earlier.work, earlier.count)
-        target = target_of(request)
-        state = None if target is None else self.known.states.get(target)
-        execution_id = state.execution_id if state else target
+        state = self.known.find(request)
+        execution_id = state.execution_id if state else target_of(request)
         earlier_work = self.works.get(execution_id) if isinstance(execution_id, UUID) else None
         steps = self.known.steps.get(state.execution_id, {}) if state else {}
         work = self.store.decide(request, Found(True, state, steps, None), earlier_work)
@@ -90,25 +84,16 @@ class Group:
         self.bytes += sum(len(row.data or "") for row in work.rows[before:])
         return decided
 
-    def append(self) -> list[Answer]:
-        """Append what was decided, and answer each command."""
+    def prepare(self, connection: Connection, *, rows: bool) -> None:
+        """Make the batch, and read what rows the append cannot return."""
         self.batch = make_batch(self.ledger, self.works.values())
-        self._fold_by_hand()
-        appended = Appended(0, 0, {})
-        if self.batch.events:
-            appended = self._append()
-        elif self.batch.receipts:
-            self.store.write_receipts(self.connection, self.ledger, self.batch.receipts)
-        return self.answer(appended)
+        if rows:
+            self._fold_by_hand(connection)
 
-    def _append(self) -> Appended:
-        returning = self.rows and any(work.events and id not in self.folded for id, work in self.works.items())
-        appended = self.store.append(self.connection, self.batch, returning=returning)
-        if appended is None:
-            self.store.ensure_ledger(self.connection, self.ledger)
-            appended = self.store.append(self.connection, self.batch, returning=returning)
-        assert appended is not None, "the streams are locked and the ledger exists"
-        return appended
+    @property
+    def wants_rows(self) -> bool:
+        """Whether there are rows left that the append has to return."""
+        return any(work.events and id not in self.folded for id, work in self.works.items())
 
     def answer(self, appended: Appended) -> list[Answer]:
         """What became of each command, now that it is known where the batch landed."""
@@ -134,29 +119,26 @@ class Group:
             replayed=command_id is not None and self.by_command[command_id] is not decided,
         )
 
-    def recover(self, connection: Connection) -> list[Answer] | None:
-        """The answers, if the group was committed although the connection broke."""
+    def recover(self, connection: Connection, *, rows: bool) -> Appended | None:
+        """Where the batch landed, if it was committed although the connection broke."""
         found = find_batch(connection, self.batch)
         if found is None:
             return None
-        rows: dict[int, Row] = {}
         born = {state.execution_id: found.id + at for at, state in enumerate(self.batch.born, 1)}
-        for execution_id, work in self.works.items() if self.rows else ():
+        for execution_id, work in self.works.items() if rows else ():
             if work.events and execution_id not in self.folded:
                 state = work.aggregate.state(work.id or born[execution_id])
                 row = self.store.read_row_at(connection, self.ledger, state, state.version)
                 if row is not None:
-                    rows[row["id"]] = row
-        return self.answer(found._replace(rows=rows))
+                    found.rows[row["id"]] = row
+        return found
 
-    def _fold_by_hand(self) -> None:
+    def _fold_by_hand(self, connection: Connection) -> None:
         """Fold rows that the append cannot return, since they are of a moment between two commands or before any."""
-        if not self.rows:
-            return
         commands = Counter(each.execution_id for each in self.answers if isinstance(each, Decided))
         wanted = {id for id, count in commands.items() if count > 1 or not self.works[id].events}
         ids = {id: number for id in wanted if (number := self.works[id].id) is not None}
-        stored = self.store.read_rows(self.connection, self.ledger, list(ids.values())) if ids else {}
+        stored = self.store.read_rows(connection, self.ledger, list(ids.values())) if ids else {}
         blank = dict.fromkeys(self.store.entity.table.columns.keys()) | {"ledger_id": self.ledger}
         for id in wanted:
             self.folded[id] = _fold(stored.get(ids[id]) if id in ids else blank, self.works[id].events)
@@ -171,26 +153,71 @@ def _fold(row: Row | None, events: Sequence[Any]) -> list[Row | None]:
     return rows
 
 
-def decide_group(
-    store: EventStore,
-    connection: Connection,
-    requests: Sequence[Request],
-    *,
-    rows: bool = True,
-    expect_new: bool = True,
-    locked: Callable[[], object] = lambda: None,
-    max_bytes: int | None = None,
-) -> Group:
-    """Decide on commands of one ledger, in order, in a transaction that the caller began.
+class Group:
+    """The commands of one transaction, of one ledger or of several."""
 
-    `locked` is called once the streams are locked and read. It stops short once the payloads have `max_bytes`:
-    `len(group.answers)` commands were decided.
-    """
-    known = read_group(connection, requests, expect_new=expect_new)
-    locked()
-    group = Group(store, connection, requests[0].ledger, known, rows)
-    for request in requests:
-        if max_bytes is not None and group.bytes >= max_bytes:
-            break
-        group.decide(request)
-    return group
+    def __init__(self, store: EventStore, known: Known, *, rows: bool) -> None:
+        """With `rows` the answers are to carry the projected rows."""
+        self.committing = False
+        """Whether it was appended, so that a connection that breaks now leaves its outcome open."""
+        self._store = store
+        self._known = known
+        self._rows = rows
+        self._ledgers: dict[str, LedgerGroup] = {}
+        self._order: list[str] = []
+        """The ledger of each command."""
+
+    def decide(self, connection: Connection, requests: Sequence[Request], max_bytes: int) -> None:
+        """Decide on commands in order. Stops short once the payloads have `max_bytes`."""
+        size = 0
+        for request in requests:
+            group = self._ledgers.get(request.ledger)
+            if group is None:
+                group = self._ledgers[request.ledger] = LedgerGroup(self._store, request.ledger, self._known)
+            size -= group.bytes
+            group.decide(connection, request)
+            self._order.append(request.ledger)
+            size += group.bytes
+            if size >= max_bytes:
+                break
+
+    def append(self, connection: Connection) -> list[Answer]:
+        """Append what was decided, and answer each command that was."""
+        groups = [self._ledgers[name] for name in sorted(self._ledgers)]
+        for group in groups:
+            group.prepare(connection, rows=self._rows)
+        batches = [group.batch for group in groups if group.batch.events]
+        appended: dict[str, Appended] | None = {}
+        if batches:
+            returning = self._rows and any(group.wants_rows for group in groups)
+            appended = self._store.append_all(connection, batches, returning=returning)
+            if appended is None:
+                raise LedgersMissing({batch.ledger_id for batch in batches})
+            self.committing = True
+        for batch in (group.batch for group in groups if not group.batch.events and group.batch.receipts):
+            self._store.write_receipts(connection, batch.ledger_id, batch.receipts)
+        return self._answers(appended)
+
+    def recover(self, connection: Connection) -> list[Answer] | None:
+        """The answers, if it was committed although the connection broke: wholly, or not at all."""
+        appended: dict[str, Appended] = {}
+        for name, group in sorted(self._ledgers.items()):
+            if group.batch.events:
+                found = group.recover(connection, rows=self._rows)
+                if found is None:
+                    return None
+                appended[name] = found
+        return self._answers(appended)
+
+    def _answers(self, appended: dict[str, Appended]) -> list[Answer]:
+        nowhere = Appended(0, 0, {})
+        answers = {name: iter(group.answer(appended.get(name, nowhere))) for name, group in self._ledgers.items()}
+        return [next(answers[name]) for name in self._order]
+
+
+class LedgersMissing(Exception):
+    """Some of these ledgers are written to for the first time: they must be made, and the transaction done again."""
+
+    def __init__(self, ledgers: set[str]) -> None:
+        super().__init__(ledgers)
+        self.ledgers = ledgers

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 from uuid import UUID
@@ -11,15 +12,15 @@ from sqlalchemy import Connection, Table, TextualSelect, text
 
 from ...domain import Create, StreamState, stream_id
 from ...domain.aggregate import Step
-from ..append_postgresql import rows_of_ledger
 from ..event_store import Request
+from ..json_rows import dump_rows, rows_of
 from ..streams import STREAM, StoredReceipt, to_state
 from ..tables import command_receipts, execution_steps, execution_streams
 from ..types import to_json, to_sqlite
 
 Target = int | UUID
 
-_RECEIPT = ("command_id", "fingerprint", "first_position", "event_count", "outcome")
+_RECEIPT = ("ledger_id", "command_id", "fingerprint", "first_position", "event_count", "outcome")
 
 
 def target_of(request: Request) -> Target | None:
@@ -29,97 +30,107 @@ def target_of(request: Request) -> Target | None:
     return request.target
 
 
+@dataclass(slots=True)
 class Known:
-    """The state of every stream that a group concerns, found by id and by UUID."""
+    """What was read."""
 
-    def __init__(self, states: Iterable[StreamState]) -> None:
-        self.states: dict[Target, StreamState] = {}
-        for state in states:
-            assert state.id is not None
-            self.states[state.id] = self.states[state.execution_id] = state
-        self.steps: dict[UUID, dict[str, Step]] = {}
-        self.receipts: dict[str, StoredReceipt] = {}
+    states: dict[tuple[str, Target], StreamState] = field(default_factory=dict)
+    """By ledger, and id as well as stream."""
+    steps: dict[UUID, dict[str, Step]] = field(default_factory=dict)
+    receipts: dict[tuple[str, str], StoredReceipt] = field(default_factory=dict)
+
+    def find(self, request: Request) -> StreamState | None:
+        """The state of what a command is about."""
+        target = target_of(request)
+        return None if target is None else self.states.get((request.ledger, target))
 
 
 def read_group(connection: Connection, requests: Sequence[Request], *, expect_new: bool) -> Known:
-    """Lock and read the streams of these commands of one ledger, ordered by id: the order that every writer keeps.
+    """Lock and read the streams of these commands, ordered by ledger and id: the order that every writer keeps.
 
     With `expect_new` nothing is read for commands that create: the keys will tell where one was no longer free.
     """
-    ledger = requests[0].ledger
     looked_up = [each for each in requests if not (expect_new and isinstance(each.command, Create))]
-    targets = {target for each in looked_up if (target := target_of(each)) is not None}
-    texts, find = _texts(connection.dialect.name), _Finder(connection, ledger)
-    ids = [target for target in targets if isinstance(target, int)]
-    uuids = [target for target in targets if isinstance(target, UUID)]
-    if ids and uuids:  # ids never change, so they may be looked up before the lock
-        ids += [row.id for row in find(texts.ids, [{"execution_id": uuid} for uuid in uuids])]
-        uuids = []
-    states = find(texts.by_id, [{"id": id} for id in set(ids)])
-    states += find(texts.by_uuid, [{"execution_id": uuid} for uuid in uuids])
-    known = Known(map(to_state, states))
-    for row in find(texts.steps, _steps(requests, known)):
+    targets = {(each.ledger, target) for each in looked_up if (target := target_of(each)) is not None}
+    ids = [(ledger, target) for ledger, target in targets if isinstance(target, int)]
+    streams = [(ledger, target) for ledger, target in targets if isinstance(target, UUID)]
+    find, known = _Finder(connection, {each.ledger for each in requests}), Known()
+    if ids and streams:  # ids never change, so they may be looked up before the lock
+        ids += [(row.ledger_id, row.id) for row in find("id", ("execution_id", streams))]
+        streams = []
+    rows = find("state", ("id", list(set(ids)))) if ids else find("state", ("execution_id", streams))
+    for row in rows:
+        state = to_state(row)
+        known.states[row.ledger_id, row.id] = known.states[row.ledger_id, row.execution_id] = state
+    for row in find("step", ("execution_id", _steps(looked_up, known))):
         known.steps.setdefault(row.execution_id, {})[row.step_id] = Step(row.outcome)
-    commands = {each.command_id for each in looked_up if each.command_id is not None}
-    for row in find(texts.receipts, [{"command_id": command_id} for command_id in commands]):
+    commands = {(each.ledger, each.command_id) for each in looked_up if each.command_id is not None}
+    for row in find("receipt", ("command_id", list(commands))):
         receipt = StoredReceipt(row.fingerprint, row.first_position, row.event_count, row.outcome)
-        known.receipts[row.command_id] = receipt
+        known.receipts[row.ledger_id, row.command_id] = receipt
     return known
 
 
-def _steps(requests: Sequence[Request], known: Known) -> list[dict[str, Any]]:
+def _steps(requests: Sequence[Request], known: Known) -> list[tuple[Any, ...]]:
     """The keys of all steps that commands name."""
-    found = []
-    for each in requests:
-        target, names = target_of(each), each.command.step_ids()
-        if names and target is not None and (state := known.states.get(target)):
-            found += [{"execution_id": state.execution_id, "step_id": name} for name in names]
-    return found
+    return [
+        (each.ledger, state.execution_id, name)
+        for each in requests
+        if (names := each.command.step_ids()) and (state := known.find(each))
+        for name in names
+    ]
 
 
 class _Finder:
     """Looks up rows by their keys."""
 
-    def __init__(self, connection: Connection, ledger: str) -> None:
+    def __init__(self, connection: Connection, ledgers: set[str]) -> None:
         self._connection = connection
-        self._ledger = ledger
+        self._dialect = connection.dialect.name
+        self._ledger = next(iter(ledgers)) if len(ledgers) == 1 else None
 
-    def __call__(self, statement: TextualSelect, keys: Sequence[dict[str, Any]]) -> list[Any]:
-        if not keys:
+    def __call__(self, what: str, keys: tuple[str, Sequence[tuple[Any, ...]]]) -> list[Any]:
+        column, found = keys
+        if not found:
             return []
-        if self._connection.dialect.name == "sqlite":
-            rows = [dict(zip(key, to_sqlite(key.values()), strict=True)) for key in keys]
-        else:
-            rows = [key | {"ledger_id": self._ledger} for key in keys]
-        return list(self._connection.execute(statement, {"ledger_id": self._ledger, "keys": to_json(rows)}))
+        names = ("ledger_id", column, "step_id")
+        rows = [dict(zip(names, to_sqlite(key) if self._dialect == "sqlite" else key, strict=False)) for key in found]
+        parameters = {"keys": to_json(rows) if self._dialect == "sqlite" else dump_rows(rows)}
+        if self._ledger is not None:
+            parameters["ledger_id"] = self._ledger
+        return list(self._connection.execute(_statement(self._dialect, what, column, self._ledger is None), parameters))
 
 
-class _Texts:
-    """The statements for one kind of database."""
+_WANTED: dict[str, tuple[Table, tuple[str, ...]]] = {
+    "id": (execution_streams, ("ledger_id", "id")),
+    "state": (execution_streams, ("ledger_id", *STREAM)),
+    "step": (execution_steps, ("execution_id", "step_id", "outcome")),
+    "receipt": (command_receipts, _RECEIPT),
+}
+"""What is looked up: where, and which columns."""
 
-    def __init__(self, dialect: str) -> None:
-        def by(table: Table, names: Sequence[str], after: str = "", **fields: str) -> TextualSelect:
-            wanted = ", ".join(f"s.{name}" for name in names)
-            on = " AND ".join(f"s.{name} = k.{name}" for name in fields)
-            statement = f"SELECT {wanted} FROM ({_keys_of(dialect, fields)}) k JOIN {table.name} s "
-            statement += f"ON s.ledger_id = :ledger_id AND {on} {after}"
-            return text(statement).columns(*(table.c[name] for name in names))
-
-        lock = "ORDER BY s.id" + ("" if dialect == "sqlite" else " FOR UPDATE OF s")
-        self.ids = by(execution_streams, ["id"], execution_id="uuid")
-        self.by_uuid = by(execution_streams, STREAM, lock, execution_id="uuid")
-        self.by_id = by(execution_streams, STREAM, lock, id="bigint")
-        self.receipts = by(command_receipts, _RECEIPT, command_id="text")
-        step = ("execution_id", "step_id", "outcome")
-        self.steps = by(execution_steps, step, execution_id="uuid", step_id="text")
-
-
-def _keys_of(dialect: str, fields: Mapping[str, str]) -> str:
-    if dialect == "sqlite":
-        return f"SELECT {', '.join(f'value ->> {name!r} AS {name}' for name in fields)} FROM json_each(:keys)"
-    return f"SELECT * FROM {rows_of_ledger('keys', fields)}"
+_TYPES = {"ledger_id": "text", "id": "bigint", "execution_id": "uuid", "step_id": "text", "command_id": "text"}
 
 
 @lru_cache
-def _texts(dialect: str) -> _Texts:
-    return _Texts(dialect)
+def _statement(dialect: str, what: str, column: str, many: bool) -> TextualSelect:
+    table, names = _WANTED[what]
+    keys = (column, "step_id") if what == "step" else (column,)
+    # One ledger is named by a constant, which a cluster needs to find its node.
+    ledger = "k.ledger_id" if many else ":ledger_id"
+    on = " AND ".join(f"s.{name} = k.{name}" for name in keys)
+    end = ""
+    if what == "state":
+        end = "ORDER BY s.ledger_id, s.id" + ("" if dialect == "sqlite" else " FOR UPDATE OF s")
+    statement = (
+        f"SELECT {', '.join(f's.{name}' for name in names)} "
+        f"FROM ({_keys(dialect, {name: _TYPES[name] for name in ('ledger_id', *keys)})}) k "
+        f"JOIN {table.name} s ON s.ledger_id = {ledger} AND {on} {end}"
+    )
+    return text(statement).columns(*(table.c[name] for name in names))
+
+
+def _keys(dialect: str, fields: Mapping[str, str]) -> str:
+    if dialect == "sqlite":
+        return f"SELECT {', '.join(f'value ->> {name!r} AS {name}' for name in fields)} FROM json_each(:keys)"
+    return f"SELECT * FROM {rows_of('keys', fields)}"

@@ -26,9 +26,9 @@ from .group import Answer
 class GroupWriter:
     """Writes to the ledgers of one database: all commands that wait for a ledger go into one transaction.
 
-    A command is acknowledged once it is committed. One that is refused fails alone; its neighbors are committed.
-    Commands for one execution run in the order they were sent. Cancelling a call that waits takes its command back,
-    unless it is being written already. Several processes may each have a writer.
+    Ledgers where few commands wait share one. A command is acknowledged once it is committed. One that is refused fails
+    alone; its neighbors are committed. Commands for one execution run in the order they were sent. Cancelling a call
+    that waits takes its command back, unless it is being written already. Several processes may each have a writer.
 
         async with GroupWriter("postgresql://…") as writer:
             outcome = await writer.execute(Request("default", "job-7", Update.of({"status": "running"})))
@@ -42,14 +42,16 @@ class GroupWriter:
         workers: int = 4,
         capacity: int = 10_000,
         group: int = 500,
+        ledgers: int = 100,
         patience: float = 10.0,
     ) -> None:
         """Write to `database`: its URL, or a synchronous engine of yours.
 
         `workers` bounds threads and connections, `capacity` the commands that wait (more make callers wait), `group`
-        the commands of a transaction; `patience` is for how many seconds an unreachable database is tried again.
+        the commands of a transaction and `ledgers` the ledgers it may serve: 1 on a cluster, where each may be on a
+        node of its own. `patience` is for how many seconds a database that cannot be reached is tried again.
         """
-        for name, value in (("workers", workers), ("capacity", capacity), ("group", group)):
+        for name, value in (("workers", workers), ("capacity", capacity), ("group", group), ("ledgers", ledgers)):
             check_int(value, name, 1)
         self.store = store or EventStore()
         self._own = isinstance(database, str)
@@ -63,6 +65,7 @@ class GroupWriter:
             workers=workers,
             group=group,
             depth=min(2, workers),
+            ledgers=ledgers,
         )
         self._inboxes: WeakKeyDictionary[asyncio.AbstractEventLoop, list[Job]] = WeakKeyDictionary()
         self._capacity = capacity
