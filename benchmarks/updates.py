@@ -27,7 +27,7 @@ from .rounds import Measure, take_turns
 from .scale import Scale
 from .stores import SQLITE, STORES
 from .world import World
-from .writer import REPOSITORY_TAKES_WRITER, GroupWriter, WriterContender, open_repository
+from .writer import GroupWriter, WriterContender, open_repository
 
 
 async def run(world: World, measured: Measured) -> None:
@@ -54,11 +54,10 @@ async def _contenders(
             CRUD: await open_seed(url, clients),
             REPOSITORY: await open_ledger(url, clients),
             REPOSITORY + WITH_ID: await open_ledger(url, clients, with_ids=True),
+            THROUGH_WRITER: open_repository(url, clients, writer),
             WRITER: WriterContender(writer),
             WRITER + WITH_ID: WriterContender(writer, with_ids=True),
         }
-        if REPOSITORY_TAKES_WRITER:
-            contenders[THROUGH_WRITER] = open_repository(url, clients, writer)
         if store != SQLITE:
             contenders = {RAW: RawContender(url)} | contenders
         for contender in contenders.values():

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
-from inspect import signature
 from typing import Any
 from uuid import uuid4
 
@@ -14,9 +13,6 @@ from execution_ledger.domain import Create, Update
 from execution_ledger.infrastructure import ExecutionRepository, GroupWriter, Request, create_engine
 
 from .contenders import Client, RepositoryContender
-
-REPOSITORY_TAKES_WRITER = "writer" in signature(ExecutionRepository.__init__).parameters
-"""Whether this version can do what `open_repository` asks; once all do, this goes away."""
 
 
 class WriterContender:
@@ -73,7 +69,6 @@ def open_repository(url: str, clients: int, writer: GroupWriter) -> RepositoryCo
     """The repository as an application has it: reads through its session, writes through the writer."""
 
     def repository(session: AsyncSession) -> ExecutionRepository:
-        options: dict[str, Any] = {"writer": writer}
-        return ExecutionRepository(session, **options)
+        return ExecutionRepository(session, writer=writer)
 
     return RepositoryContender(create_engine(url, pool_size=clients), repository)
