@@ -35,8 +35,8 @@ format: .venv/.dev ## format the sources and repair what lint can
 soak: .venv/.dev ## run the tests that take minutes
 	$(BIN)/python -m pytest -m soak $(ARGS)
 
-bench: .venv/.dev ## measure (ARGS= for the benchmark)
-	$(BIN)/python -m benchmarks.repository $(ARGS)
+bench: .venv/.dev ## measure, and write benchmarks/RESULTS.md (ARGS="--only bulk --rounds 7"; --quick just tries it)
+	$(BIN)/python -m benchmarks $(ARGS)
 
 docs: .venv/.dev ## write the generated documents again
 	$(BIN)/python docs/generate.py

@@ -1,0 +1,76 @@
+"""Ledgers with many events, made by SQL in seconds instead of by commands in minutes.
+
+What appends read and write is as commands would have left it: the head, streams, history and events agree in number,
+version and status. Digests are random bytes, so such a ledger cannot be verified.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from rich.console import Console
+from rich.progress import track
+
+from execution_ledger.infrastructure import create_sync_engine
+
+_CHUNK = 50_000
+_TIME = "timestamptz '2026-01-01 00:00:00+00'"
+
+_OTHERS = (
+    f"INSERT INTO ledgers (ledger_id, created_at) VALUES ('default', {_TIME}) ON CONFLICT DO NOTHING",
+    """
+UPDATE ledgers SET size = size + {events}, last_id = last_id + {runs}, executions = executions + {runs},
+    running = running + {runs} WHERE ledger_id = 'default'""",
+    f"""
+INSERT INTO execution_streams (ledger_id, execution_id, id, job_id, version, status, started_at, last_recorded_at,
+    deleted)
+SELECT 'default', md5(n::text)::uuid, n, 'run-' || n, {{length}}, 'running', {_TIME}, {_TIME} + n * interval '1 s',
+    false
+FROM generate_series({{first}}, {{last}}) n""",
+    f"""
+INSERT INTO execution_history (ledger_id, id, job_id, execution_id, version, status, inputs, message, run_name,
+    attempt, created_at, started_at, updated_at)
+SELECT 'default', n, 'run-' || n, md5(n::text)::uuid, {{length}}, 'running', '{{{{"a":1}}}}', 'row 1', 'nightly report',
+    1, {_TIME} + n * interval '1 s', {_TIME} + n * interval '1 s', {_TIME} + n * interval '1 s'
+FROM generate_series({{first}}, {{last}}) n""",
+)
+# Runs go on side by side: version 1 of all of them, then version 2, and so on.
+_EVENTS = f"""
+INSERT INTO execution_events (ledger_id, position, execution_id, version, type, schema_version, data, salt,
+    payload_digest, leaf_hash, recorded_at)
+SELECT 'default', {{base}} + p, md5(({{first}} + mod(p - 1, {{runs}}))::text)::uuid, (p - 1) / {{runs}} + 1,
+    CASE (p - 1) / {{runs}} WHEN 0 THEN 'execution.created' WHEN 1 THEN 'execution.started'
+        ELSE 'execution.details_changed' END, 1,
+    CASE (p - 1) / {{runs}} WHEN 0 THEN '{{{{"status":"pending","inputs":{{{{"a":1}}}}}}}}'
+        WHEN 1 THEN '{{{{"status":"running"}}}}' ELSE '{{{{"message":"row ' || p || '"}}}}' END,
+    decode(md5(p::text), 'hex'), sha256(p::text::bytea), sha256(p::text::bytea), {_TIME} + p * interval '1 ms'
+FROM generate_series({{start}}, {{end}}) p"""
+
+
+class Runs(NamedTuple):
+    """Executions of one length."""
+
+    number: int
+    length: int
+    """Events in each."""
+
+
+def fill(url: str, groups: Sequence[Runs], console: Console) -> None:
+    """Fill the default ledger of a new database; ids are counted through all groups, from 1."""
+    events = last = 0
+    with create_sync_engine(url, isolation_level="AUTOCOMMIT").connect() as connection:
+        for runs, length in groups:
+            total, first, last, base = runs * length, last + 1, last + runs, events
+            values = {"runs": runs, "length": length, "events": total, "base": base, "first": first, "last": last}
+            for statement in _OTHERS:
+                connection.exec_driver_sql(statement.format(**values))
+            shown = f"  {runs:,} runs of {length:,} events"
+            for start in track(range(1, total + 1, _CHUNK), shown, console=console, transient=True):
+                end = min(total, start + _CHUNK - 1)
+                connection.exec_driver_sql(_EVENTS.format(**values, start=start, end=end))
+            events += total
+        # So that neither of them falls into a round.
+        connection.exec_driver_sql("VACUUM ANALYZE ledgers, execution_streams, execution_events, execution_history")
+        connection.exec_driver_sql("CHECKPOINT")
+    connection.engine.dispose()
