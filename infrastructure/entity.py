@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+import msgspec
 from sqlalchemy import Table
 from sqlalchemy.orm import class_mapper
 
-from ..domain import EXECUTION_CATALOG, Catalog, Execution, LedgerAggregate, Payload
+from ..domain import EXECUTION_CATALOG, Catalog, Execution, LedgerAggregate, Payload, row_changes
 from .tables import ExecutionHistory
 from .types import JsonText, to_json
 
@@ -68,10 +69,26 @@ class Entity:
         json = self.json_columns
         return {name: deepcopy(value) if name in json else value for name, value in row.items()}
 
-    def to_database(self, row: dict[str, Any]) -> dict[str, Any]:
+    def to_database(self, row: Mapping[Any, Any]) -> dict[str, Any]:
         """A projected row with its JSON values as text, for statements that bypass the column types."""
         json = self.json_columns
         return {name: to_json(value) if name in json and value is not None else value for name, value in row.items()}
+
+    def from_database(self, row: Mapping[str, Any]) -> dict[str, Any]:
+        """The same row with its JSON values decoded, and the caller's to keep."""
+        decoded = dict(row)
+        for name in self.json_columns:
+            if (value := row[name]) is not None:
+                decoded[name] = msgspec.json.decode(value)
+        return decoded
+
+    def blank(self, ledger: str) -> dict[str, Any]:
+        """The projected row of an entity before its first event."""
+        return dict.fromkeys(self.table.columns.keys()) | {"ledger_id": ledger}
+
+    def advance(self, row: Mapping[str, Any] | None, event: Any) -> dict[str, Any] | None:
+        """The projected row, JSON as text, after one more event; None once the entity is removed."""
+        return None if event.removes else {**(row or {}), **self.to_database(row_changes(event))}
 
 
 EXECUTIONS = Entity(Execution, EXECUTION_CATALOG, ExecutionHistory)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -127,7 +127,7 @@ class EventStore:
                     if recalled is not None:
                         outcome = self._try_recalled(connection, request, recalled, tried)
                     else:
-                        outcome = self._try(connection, request, tried, remember=autocommit)
+                        outcome = self._try(connection, request, tried)
             except UniqueViolation:
                 outcome = _Again(None)
             except DBAPIError as error:
@@ -140,35 +140,34 @@ class EventStore:
             moved, recalled = outcome.moved, None
         raise LedgerBusy(problem="too many writers change the same execution", remedy="Try again later.")
 
-    def _recall(self, connection: Connection, request: Request) -> Found | None:
+    def _recall(self, connection: Connection, request: Request) -> _Recalled | None:
         """What a read would tell, as far as this process knows, where that is all that the command needs."""
         if isinstance(request.command, Create):
-            return Found(True, None, {}, None)  # most are new; the keys tell where one is not
+            # Most are new; the keys tell where one is not.
+            return _Recalled(Found(True, None, {}, None), self.entity.blank(request.ledger))
         if request.target is None or request.command.step_ids():
             return None
-        state = memory_of(connection).recall(request.ledger, request.target)
-        return None if state is None else Found(True, state, {}, None)
+        entry = memory_of(connection).recall(request.ledger, request.target)
+        return None if entry is None else _Recalled(Found(True, entry.state, {}, None), entry.row)
 
     def _try_recalled(
-        self, connection: Connection, request: Request, found: Found, tried: list[Batch]
+        self, connection: Connection, request: Request, recalled: _Recalled, tried: list[Batch]
     ) -> Outcome | _Again:
         """Decide without a read. Only what the append then confirms counts; all else is asked of the database again."""
+        outcome = None
         try:
-            work = self.decide(request, found)
-            outcome = None
+            work = self.decide(request, recalled.found)
             if work and work.events:
-                outcome = self._append_one(connection, request, work, tried, remember=True)
+                outcome = self._append_one(connection, request, work, tried, recalled.row)
         except (LedgerError, UniqueViolation):
-            outcome = None
+            pass
         if isinstance(outcome, Outcome):
             return outcome
-        if found.state is not None:
-            memory_of(connection).forget(request.ledger, found.state)
+        if (state := recalled.found.state) is not None:
+            memory_of(connection).forget(request.ledger, state)
         return _Again(None)
 
-    def _try(
-        self, connection: Connection, request: Request, tried: list[Batch], *, remember: bool
-    ) -> Outcome | _Again | None:
+    def _try(self, connection: Connection, request: Request, tried: list[Batch]) -> Outcome | _Again | None:
         found = self.read(connection, request)
         if found.receipt is not None:
             return self.replay(connection, request, found.receipt)
@@ -179,21 +178,28 @@ class EventStore:
             return self._settle(connection, request, work)
         if not found.ledger_exists:
             self.ensure_ledger(connection, request.ledger)
-        return self._append_one(connection, request, work, tried, remember=remember)
+        return self._append_one(connection, request, work, tried, None)
 
     def _append_one(
-        self, connection: Connection, request: Request, work: Work, tried: list[Batch], *, remember: bool
+        self, connection: Connection, request: Request, work: Work, tried: list[Batch], row: Mapping[str, Any] | None
     ) -> Outcome | _Again:
+        """Append one command; `row` is the projected row before it, JSON as text, where that is known."""
         batch = make_batch(request.ledger, [work])
         tried.append(batch)
-        appended = self.append(connection, batch, returning=True)
+        appended = self.append(connection, batch, returning=row is None)
         if appended is None:
             return _Again(work.base.execution_id if work.base else None)
         id = work.id or appended.id + 1
         state = work.aggregate.state(id)
-        if remember:
-            memory_of(connection).remember(request.ledger, state)
-        return _outcome(state, appended, len(batch.events), appended.rows.get(id))
+        if row is None:
+            found = appended.rows.get(id)
+            row = None if found is None else self.entity.to_database(found)
+        else:
+            row = {**row, "id": id}
+            for event in work.events:
+                row = self.entity.advance(row, event)
+        memory_of(connection).remember(request.ledger, state, row)
+        return _outcome(state, appended, len(batch.events), None if row is None else self.entity.from_database(row))
 
     def recover(self, connection: Connection, request: Request, tried: Sequence[Batch]) -> Outcome | None:
         """The outcome of a command whose connection broke, if one of the batches tried was committed all the same."""
@@ -365,6 +371,14 @@ def _outcome(state: StreamState, appended: Appended, count: int, row: Row | None
         event_count=count,
         row=row,
     )
+
+
+class _Recalled(NamedTuple):
+    """What this process knows of the target of a command."""
+
+    found: Found
+    row: Mapping[str, Any] | None
+    """The projected row, JSON as text, where it is known."""
 
 
 class _Again(NamedTuple):

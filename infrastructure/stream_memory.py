@@ -1,13 +1,15 @@
-"""What the connections of a pool last saw of streams, so that a command on one of them needs no read.
+"""What the connections of a pool last saw of entities, so that a command on one of them needs no read.
 
-Nothing rests on it being right: the append guards what was decided, and what a remembered state refuses or leaves as it
-is, is decided again on what the database says.
+Nothing rests on it being right: the append guards what was decided by the version, the lease token and the time of the
+last event, and what a remembered state refuses or leaves as it is, is decided again on what the database says.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Mapping
 from threading import Lock
+from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 from sqlalchemy import Connection, Pool
@@ -15,41 +17,53 @@ from sqlalchemy import Connection, Pool
 from ..domain import StreamState
 
 _CAPACITY = 4096
-"""Streams remembered for each pool, some 600 bytes each."""
+"""Entities remembered for each pool, some 600 bytes each beside the row."""
+_ROW = 8192
+"""Characters of text in the largest row that is remembered."""
+
+
+class Remembered(NamedTuple):
+    """An entity as an append left it."""
+
+    state: StreamState
+    row: Mapping[str, Any] | None
+    """The projected row, JSON as text; None where it is large, or was removed."""
 
 
 class StreamMemory:
-    """The newest states of the streams used last, by id and by key; for all threads."""
+    """The entities used last, by id and by key; for all threads."""
 
     def __init__(self, capacity: int = _CAPACITY) -> None:
         self._capacity = capacity
-        self._states: OrderedDict[tuple[str, int | None], StreamState] = OrderedDict()
+        self._entries: OrderedDict[tuple[str, int | None], Remembered] = OrderedDict()
         self._ids: dict[tuple[str, str], int | None] = {}
         self._lock = Lock()
 
-    def recall(self, ledger: str, target: int | str) -> StreamState | None:
-        """The state last seen of an entity, named by its id or its key, if it is remembered."""
+    def recall(self, ledger: str, target: int | str | None) -> Remembered | None:
+        """What was last seen of an entity, named by its id or its key, if it is remembered."""
         with self._lock:
             id = self._ids.get((ledger, target)) if isinstance(target, str) else target
-            state = self._states.get((ledger, id))
-            if state is not None:
-                self._states.move_to_end((ledger, id))
-            return state
+            entry = self._entries.get((ledger, id))
+            if entry is not None:
+                self._entries.move_to_end((ledger, id))
+            return entry
 
-    def remember(self, ledger: str, state: StreamState) -> None:
-        """Keep the state that an append left."""
+    def remember(self, ledger: str, state: StreamState, row: Mapping[str, Any] | None) -> None:
+        """Keep what an append left."""
+        if row is not None and sum(len(value) for value in row.values() if type(value) is str) > _ROW:
+            row = None
         with self._lock:
-            self._states[ledger, state.id] = state
-            self._states.move_to_end((ledger, state.id))
+            self._entries[ledger, state.id] = Remembered(state, row)
+            self._entries.move_to_end((ledger, state.id))
             self._ids[ledger, state.key] = state.id
-            if len(self._states) > self._capacity:
-                (of_ledger, _), oldest = self._states.popitem(last=False)
-                del self._ids[of_ledger, oldest.key]
+            if len(self._entries) > self._capacity:
+                (of_ledger, _), oldest = self._entries.popitem(last=False)
+                del self._ids[of_ledger, oldest.state.key]
 
     def forget(self, ledger: str, state: StreamState) -> None:
         """It is not what the database has."""
         with self._lock:
-            if self._states.pop((ledger, state.id), None) is not None:
+            if self._entries.pop((ledger, state.id), None) is not None:
                 del self._ids[ledger, state.key]
 
 

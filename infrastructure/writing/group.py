@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection
 
-from ...domain import LedgerError, row_changes
+from ...domain import LedgerError
 from ..batch import Appended, Batch, Row, Work, make_batch
 from ..event_store import EventStore, Outcome, Request, check_same_command
 from ..recovery import find_batch
+from ..stream_memory import memory_of
 from ..streams import Found
 from .reading import Known, target_of
 
@@ -51,8 +52,8 @@ class LedgerGroup:
     bytes: int = 0
     """Of all payloads."""
     batch: Batch = field(init=False)
-    folded: dict[UUID, list[Row | None]] = field(default_factory=dict)
-    """The rows of some streams before and after each of their new events."""
+    folded: dict[UUID, list[Mapping[str, Any] | None]] = field(default_factory=dict)
+    """Rows before and after each new event, JSON as text, of the streams whose row before is known."""
 
     def decide(self, connection: Connection, request: Request) -> None:
         """Decide on one command; a refusal is its own."""
@@ -105,8 +106,8 @@ class LedgerGroup:
         id = work.id or born[execution_id]
         row: Row | None = appended.rows.get(id)
         if (folded := self.folded.get(execution_id)) is not None:
-            row = folded[len(work.events)]
-            row = row if row is None else {**row, "id": id}
+            after = folded[len(work.events)]
+            row = after if after is None else self.store.entity.from_database({**after, "id": id})
         first = appended.position + self.works[execution_id].offset + len(work.events) - decided.count + 1
         command_id = decided.request.command_id
         return Outcome(
@@ -134,23 +135,49 @@ class LedgerGroup:
         return found
 
     def _fold_by_hand(self, connection: Connection) -> None:
-        """Fold rows that the append cannot return, since they are of a moment between two commands or before any."""
+        """Fold the rows whose state before is known, and those that the append cannot return.
+
+        Those are of a moment between two commands, or before any.
+        """
+        memory, entity = memory_of(connection), self.store.entity
         commands = Counter(each.execution_id for each in self.answers if isinstance(each, Decided))
-        wanted = {id for id, count in commands.items() if count > 1 or not self.works[id].events}
-        ids = {id: number for id in wanted if (number := self.works[id].id) is not None}
-        stored = self.store.read_rows(connection, self.ledger, list(ids.values())) if ids else {}
-        blank = dict.fromkeys(self.store.entity.table.columns.keys()) | {"ledger_id": self.ledger}
-        for id in wanted:
-            self.folded[id] = _fold(stored.get(ids[id]) if id in ids else blank, self.works[id].events)
+        unread: dict[UUID, int] = {}
+        for execution_id, work in self.works.items():
+            if work.base is None:
+                self.folded[execution_id] = self._fold(entity.blank(self.ledger), work.events)
+                continue
+            assert work.base.id is not None
+            entry = memory.recall(self.ledger, work.base.id)
+            if entry is not None and entry.row is not None and entry.state == work.base:
+                self.folded[execution_id] = self._fold(entry.row, work.events)
+            elif commands[execution_id] > 1 or not work.events:
+                unread[execution_id] = work.base.id
+        if unread:
+            stored = self.store.read_rows(connection, self.ledger, list(unread.values()))
+            for execution_id, id in unread.items():
+                row = entity.to_database(stored[id]) if id in stored else None
+                self.folded[execution_id] = self._fold(row, self.works[execution_id].events)
 
+    def _fold(self, row: Mapping[str, Any] | None, events: Sequence[Any]) -> list[Mapping[str, Any] | None]:
+        """The row before, and after each of these events."""
+        rows = [row]
+        for event in events:
+            row = self.store.entity.advance(row, event)
+            rows.append(row)
+        return rows
 
-def _fold(row: Row | None, events: Sequence[Any]) -> list[Row | None]:
-    """The row before, and after each of these events."""
-    rows = [row]
-    for event in events:
-        row = None if event.removes else {**(row or {}), **row_changes(event)}
-        rows.append(row)
-    return rows
+    def remember(self, connection: Connection, appended: Appended) -> None:
+        """Keep the rows for the commands to come."""
+        memory, entity = memory_of(connection), self.store.entity
+        born = {state.execution_id: appended.id + at for at, state in enumerate(self.batch.born, 1)}
+        for execution_id, work in self.works.items():
+            id = work.id or born[execution_id]
+            row = self.folded[execution_id][-1] if execution_id in self.folded else None
+            if row is not None:
+                row = {**row, "id": id}
+            elif id in appended.rows:
+                row = entity.to_database(appended.rows[id])
+            memory.remember(self.ledger, work.aggregate.state(id), row)
 
 
 class Group:
@@ -194,6 +221,9 @@ class Group:
             if appended is None:
                 raise LedgersMissing({batch.ledger_id for batch in batches})
             self.committing = True
+            for group in groups if self._rows else ():
+                if group.batch.events:
+                    group.remember(connection, appended[group.ledger])
         for batch in (group.batch for group in groups if not group.batch.events and group.batch.receipts):
             self._store.write_receipts(connection, batch.ledger_id, batch.receipts)
         return self._answers(appended)
