@@ -13,7 +13,15 @@ from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 
 from ..domain import InvalidInput, LedgerError, SchemaNotReady
-from ..infrastructure import EventStore, ExecutionRepository, Settings, check_schema, create_engine, migrate
+from ..infrastructure import (
+    EventStore,
+    ExecutionRepository,
+    GroupWriter,
+    Settings,
+    check_schema,
+    create_engine,
+    migrate,
+)
 from ..infrastructure.connections import parse_url
 from ..infrastructure.database_errors import translated
 
@@ -61,6 +69,14 @@ async def open_ledger(settings: Settings, *, create: bool = True) -> AsyncIterat
         yield Ledger(settings, engine, sessions, EventStore(limits=settings.limits))
     finally:
         await engine.dispose()
+
+
+def open_writer(ledger: Ledger) -> GroupWriter:
+    """The writer of a service: a context that ends once all that was taken in is written."""
+    settings = ledger.settings
+    return GroupWriter(
+        settings.database_url, store=ledger.store, workers=settings.writers, patience=settings.write_patience
+    )
 
 
 async def shorten_waits(ledger: Ledger, seconds: float) -> None:

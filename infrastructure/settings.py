@@ -34,6 +34,15 @@ class Settings(BaseSettings):
     port: int = Field(default=8470, ge=0, le=65535, description="Port that `serve` listens on; 0 takes a free one.")
     pool_size: int = Field(default=10, ge=1, le=1000, description="Database connections that `serve` keeps open.")
 
+    writers: int = Field(
+        default=4, ge=1, le=100, description="Threads, each with a connection, with which `serve` writes in groups."
+    )
+    write_patience: float = Field(
+        default=5,
+        ge=0,
+        description="Seconds for which `serve` keeps a write that the database does not answer, before it is refused.",
+    )
+
     @property
     def limits(self) -> Limits:
         """Bounds for the domain."""

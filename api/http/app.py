@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager, suppress
 from fastapi import FastAPI
 
 from ...infrastructure import Settings
-from ..runtime import open_ledger
+from ..runtime import open_ledger, open_writer
 from . import problem_docs, routes_commands, routes_executions, routes_ledger
 from .housekeeping import forget_receipts_hourly
 from .loopback import LoopbackOnly, RawPaths
@@ -37,8 +37,8 @@ def create_app(settings: Settings) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with open_ledger(settings) as ledger:
-            app.state.ledger = ledger
+        async with open_ledger(settings) as ledger, open_writer(ledger) as writer:
+            app.state.ledger, app.state.writer = ledger, writer
             housekeeping = asyncio.create_task(forget_receipts_hourly(ledger))
             try:
                 yield

@@ -97,8 +97,8 @@ def get_reader(request: Request, db: Db, ledger: LedgerName) -> ExecutionReposit
 
 
 def get_writer(request: Request, db: Db, ledger: LedgerName, context: CallContext) -> ExecutionRepository:
-    """The repository, for writing."""
-    return ExecutionRepository(db, ledger=ledger, store=get_ledger(request).store, **context)
+    """The repository, for writing in groups with whoever else writes."""
+    return ExecutionRepository(db, ledger=ledger, writer=request.app.state.writer, **context)
 
 
 def get_queries(db: Db, ledger: LedgerName) -> LedgerQueries:

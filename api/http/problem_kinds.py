@@ -13,6 +13,7 @@ from ...domain import (
     InvalidInput,
     LedgerBusy,
     LedgerError,
+    OutcomeUnknown,
     PayloadTooLarge,
     ReadOnly,
     SchemaNotReady,
@@ -24,6 +25,7 @@ from ...domain import (
     UnknownEventType,
     UnknownStep,
     VersionConflict,
+    WriterClosed,
 )
 
 TYPE_PREFIX = "urn:execution-ledger:problem:"
@@ -66,6 +68,16 @@ ERRORS: dict[type[LedgerError], Kind] = {
     StoreUnavailable: Kind(
         503, "store-unavailable", "The database does not answer", _RETRY, (), 5, "The database does not answer."
     ),
+    OutcomeUnknown: Kind(
+        503,
+        "outcome-unknown",
+        "The connection to the database broke during the write",
+        "Send it again with the same Idempotency-Key: it is recorded once.",
+        (),
+        5,
+        "Nobody knows yet whether it was recorded.",
+    ),
+    WriterClosed: Kind(503, "shutting-down", "The service is ending", _RETRY, (), 1, "Nothing was recorded."),
     SchemaNotReady: Kind(
         503,
         "schema-not-ready",
