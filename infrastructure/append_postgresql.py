@@ -59,6 +59,8 @@ class Shape(NamedTuple):
     """Whether each table gets one row at most, in plain parameters."""
     many: bool
     """Whether it writes to several ledgers."""
+    alone: bool
+    """Whether it stands in no transaction, so that it has to take all locks in order, and write all or nothing."""
     columns: tuple[tuple[str, tuple[str, ...]], ...]
     """What is written: the name of each set of rows, and the columns that these set."""
     counters: tuple[str, ...]
@@ -66,12 +68,12 @@ class Shape(NamedTuple):
 
 
 def append(
-    connection: Connection, entity: Entity, batches: Sequence[Batch], *, returning: bool
+    connection: Connection, entity: Entity, batches: Sequence[Batch], *, returning: bool, alone: bool = False
 ) -> dict[str, Appended] | None:
     """Write batches that have events, each to a ledger of its own, in the order of their names.
 
-    None, and nothing written, where a stream was not at the version read or a ledger is missing. (But streams of one
-    ledger are moved on where another one was: the transaction must be rolled back then. One batch leaves nothing.)
+    None where a stream was not at the version read, or a ledger is missing. Nothing is written then by one command, or
+    with `alone`, which locks before it writes; else the transaction, which has the locks already, must be rolled back.
     With `returning` the projected rows come back with the same statement.
     """
     rows: dict[str, Rows] = {}
@@ -84,6 +86,7 @@ def append(
         entity=entity,
         single=single,
         many=len(batches) > 1,
+        alone=alone and not single,
         columns=tuple((name, _columns(entity, name, each[0] if single else None)) for name, each in rows.items()),
         counters=tuple(name for name in _COUNTERS if name in changed) if single else _COUNTERS,
         returning=returning and ("inserts" in rows or "updates" in rows),
@@ -199,32 +202,40 @@ def _statement(shape: Shape) -> TextualSelect:
     of_head = f"head.head_ledger = {ledger}"
     ctes: dict[str, str] = {}
     returned: list[str] = []
+    counters = ("size", "last_id", *shape.counters)
+    heads = _fields(shape, "heads", dict.fromkeys(counters, "bigint"))
     guard = ""
     if "moved" in columns:
-        ctes["moved"] = (
-            f"UPDATE execution_streams s SET {_sets(_STATE)} FROM {_source(shape, 'moved', execution_streams)} "
-            f"WHERE s.ledger_id = {ledger} AND s.execution_id = u.execution_id "
-            "AND s.version = u.old_version AND s.lease_token = u.old_lease_token "
-            "AND s.last_recorded_at = u.old_recorded_at RETURNING 1"
+        found = (
+            f"s.ledger_id = {ledger} AND s.execution_id = u.execution_id AND s.version = u.old_version "
+            "AND s.lease_token = u.old_lease_token AND s.last_recorded_at = u.old_recorded_at"
         )
-        count = "1" if shape.single else "json_array_length(CAST(:moved AS json))"
-        guard = f" AND (SELECT count(*) FROM moved) = {count}"
-    counters = ("size", "last_id", *shape.counters)
-    source = _fields(shape, "heads", dict.fromkeys(counters, "bigint"))
+        source = _source(shape, "moved", execution_streams)
+        if shape.alone:
+            ctes["held"] = (
+                f"SELECT 1 FROM {source} JOIN execution_streams s ON {found} ORDER BY s.ledger_id, s.id FOR UPDATE OF s"
+            )
+            guard = f" AND {_all_of('held', 'moved')}"
+        count = "(SELECT count(*) FROM moved) = 1" if shape.single else _all_of("moved", "moved")
+        move = f"UPDATE execution_streams s SET {_sets(_STATE)} FROM {source} WHERE {found}"
+    else:
+        count = move = ""
     if shape.many:
         # In the order of their names, as everybody locks them; and all of them, or none.
         ctes["locked"] = (
-            f"SELECT l.ledger_id FROM {source} JOIN ledgers l ON l.ledger_id = u.ledger_id "
+            f"SELECT l.ledger_id FROM {heads} JOIN ledgers l ON l.ledger_id = u.ledger_id{guard} "
             "ORDER BY l.ledger_id FOR UPDATE OF l"
         )
-        source = f"locked, {source}"
-        guard += (
-            " AND l.ledger_id = locked.ledger_id "
-            "AND (SELECT count(*) FROM locked) = json_array_length(CAST(:heads AS json))"
-        )
+        guard = f" AND {_all_of('locked', 'heads')}"
+    if move:
+        ctes["moved"] = f"{move}{guard if shape.alone else ''} RETURNING 1"
+    guard = "".join(f" AND {each}" for each in (count, _all_of("locked", "heads") if shape.many else "") if each)
+    if shape.many:
+        heads = f"locked, {heads}"
+        guard += " AND l.ledger_id = locked.ledger_id"
     ctes["head"] = (
         f"UPDATE ledgers l SET {', '.join(f'{name} = l.{name} + u.{name}' for name in counters)} "
-        f"FROM {source} WHERE l.ledger_id = {ledger}{guard} "
+        f"FROM {heads} WHERE l.ledger_id = {ledger}{guard} "
         f"RETURNING l.ledger_id AS head_ledger, l.size - u.size AS base_position, l.last_id - u.last_id AS base_id"
     )
 
@@ -287,6 +298,11 @@ def _names(table: Table, prefix: str = "") -> str:
 
 def _sets(names: Sequence[str]) -> str:
     return ", ".join(f"{name} = u.{name}" for name in names)
+
+
+def _all_of(cte: str, rows: str) -> str:
+    """That a CTE has as many rows as a parameter."""
+    return f"(SELECT count(*) FROM {cte}) = json_array_length(CAST(:{rows} AS json))"
 
 
 def _source(shape: Shape, rows: str, table: Table) -> str:

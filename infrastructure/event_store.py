@@ -302,6 +302,13 @@ class EventStore:
         with unique_violations():
             return executor.append(connection, self.entity, batches, returning=returning)
 
+    def append_alone(
+        self, connection: Connection, batches: Sequence[Batch], *, returning: bool = False
+    ) -> dict[str, Appended] | None:
+        """The same on PostgreSQL, in a statement that commits itself: nothing is written where the answer is None."""
+        with unique_violations():
+            return append_postgresql.append(connection, self.entity, batches, returning=returning, alone=True)
+
     def write_receipts(self, connection: Connection, ledger: str, receipts: list[Receipt]) -> None:
         """Keep the outcomes of commands that gave no event."""
         rows = [receipt._asdict() | {"ledger_id": ledger, "first_position": None} for receipt in receipts]

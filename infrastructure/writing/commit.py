@@ -15,7 +15,7 @@ from ..connections import check_connection, committed
 from ..database_errors import UniqueViolation, is_lost, translate
 from ..event_store import EventStore, Request
 from .group import Answer, Group, LedgersMissing
-from .reading import read_group
+from .reading import Known, read_group, recall_group
 
 MAX_BYTES = 16 * 1024**2
 """Payloads of one transaction, beyond which the rest waits for the next one."""
@@ -47,7 +47,11 @@ class Committer:
 
     def _commit(self, requests: Sequence[Request], rows: bool, locked: Callable[[], object]) -> list[Answer]:
         """The answers of as many commands as fit into one transaction."""
-        attempt = _Single(self._store, requests[0]) if len(requests) == 1 else _Group(self._store, requests, rows)
+        swiftly = self._engine.dialect.name != "sqlite"
+        if len(requests) == 1:
+            attempt = _Single(self._store, requests[0])
+        else:
+            attempt = _Group(self._store, requests, rows, swiftly)
         deadline, failures, conflicts = time.monotonic() + self._patience, 0, 0
         while True:
             try:
@@ -122,10 +126,12 @@ class _Single:
 class _Group:
     """The tries of several commands, in one transaction."""
 
-    def __init__(self, store: EventStore, requests: Sequence[Request], rows: bool) -> None:
+    def __init__(self, store: EventStore, requests: Sequence[Request], rows: bool, swiftly: bool) -> None:
         self._store = store
         self._requests = requests
         self._rows = rows
+        self._swiftly = swiftly
+        """Whether to try first with what this process remembers, in one statement."""
         self._doubtful: list[Group] = []
         """Those whose commit was under way when the connection broke."""
         self.expect_new = True
@@ -137,20 +143,30 @@ class _Group:
     def run(self, connection: Connection, locked: Callable[[], object]) -> list[Answer]:
         group: Group | None = None
         try:
+            if self._swiftly:
+                self._swiftly = False
+                known = recall_group(connection, self._requests)
+                group = None if known is None else self._decide(connection, known)
+                if group is not None and group.is_plain and (answers := group.append_alone(connection)) is not None:
+                    return answers
             with committed(connection):
                 for earlier in self._doubtful:
                     if (answers := earlier.recover(connection)) is not None:
                         return answers
                 known = read_group(connection, self._requests, expect_new=self.expect_new)
                 locked()
-                group = Group(self._store, known, rows=self._rows)
-                group.decide(connection, self._requests, MAX_BYTES)
+                group = self._decide(connection, known)
                 answers = group.append(connection)
         except DBAPIError:
             if group is not None and group.committing:
                 self._doubtful.append(group)
             raise
         return answers
+
+    def _decide(self, connection: Connection, known: Known) -> Group:
+        group = Group(self._store, known, rows=self._rows)
+        group.decide(connection, self._requests, MAX_BYTES)
+        return group
 
 
 def _ignore() -> None:

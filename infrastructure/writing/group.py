@@ -190,6 +190,7 @@ class Group:
         self._store = store
         self._known = known
         self._rows = rows
+        self._returning = False
         self._ledgers: dict[str, LedgerGroup] = {}
         self._order: list[str] = []
         """The ledger of each command."""
@@ -208,24 +209,49 @@ class Group:
             if size >= max_bytes:
                 break
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether every command gave events, so that nothing but the append depends on what was known."""
+        answers = (answer for group in self._ledgers.values() for answer in group.answers)
+        return all(isinstance(answer, Decided) and answer.count for answer in answers)
+
     def append(self, connection: Connection) -> list[Answer]:
         """Append what was decided, and answer each command that was."""
-        groups = [self._ledgers[name] for name in sorted(self._ledgers)]
-        for group in groups:
-            group.prepare(connection, rows=self._rows)
-        batches = [group.batch for group in groups if group.batch.events]
+        batches = self._prepare(connection)
         appended: dict[str, Appended] | None = {}
         if batches:
-            returning = self._rows and any(group.wants_rows for group in groups)
-            appended = self._store.append_all(connection, batches, returning=returning)
+            appended = self._store.append_all(connection, batches, returning=self._returning)
             if appended is None:
                 raise LedgersMissing({batch.ledger_id for batch in batches})
             self.committing = True
-            for group in groups if self._rows else ():
-                if group.batch.events:
-                    group.remember(connection, appended[group.ledger])
-        for batch in (group.batch for group in groups if not group.batch.events and group.batch.receipts):
-            self._store.write_receipts(connection, batch.ledger_id, batch.receipts)
+        for batch in (group.batch for group in self._ledgers.values() if not group.batch.events):
+            if batch.receipts:
+                self._store.write_receipts(connection, batch.ledger_id, batch.receipts)
+        return self._remembered(connection, appended)
+
+    def append_alone(self, connection: Connection) -> list[Answer] | None:
+        """The same in a statement that commits itself: nothing is written, and None, where what was known is outdated."""
+        batches = self._prepare(connection)
+        self.committing = True
+        appended = self._store.append_alone(connection, batches, returning=self._returning)
+        if appended is not None:
+            return self._remembered(connection, appended)
+        self.committing = False
+        for batch in batches:
+            for _, state in batch.moved:
+                memory_of(connection).forget(batch.ledger_id, state)
+        return None
+
+    def _prepare(self, connection: Connection) -> list[Batch]:
+        groups = [self._ledgers[name] for name in sorted(self._ledgers)]
+        for group in groups:
+            group.prepare(connection, rows=self._rows)
+        self._returning = self._rows and any(group.wants_rows for group in groups)
+        return [group.batch for group in groups if group.batch.events]
+
+    def _remembered(self, connection: Connection, appended: dict[str, Appended]) -> list[Answer]:
+        for name, landed in appended.items():
+            self._ledgers[name].remember(connection, landed)
         return self._answers(appended)
 
     def recover(self, connection: Connection) -> list[Answer] | None:

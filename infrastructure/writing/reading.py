@@ -14,6 +14,7 @@ from ...domain import Create, StreamState, stream_id
 from ...domain.aggregate import Step
 from ..event_store import Request
 from ..json_rows import dump_rows, rows_of
+from ..stream_memory import memory_of
 from ..streams import STREAM, StoredReceipt, to_state
 from ..tables import command_receipts, execution_steps, execution_streams
 from ..types import to_json, to_sqlite
@@ -68,6 +69,21 @@ def read_group(connection: Connection, requests: Sequence[Request], *, expect_ne
     for row in find("receipt", ("command_id", list(commands))):
         receipt = StoredReceipt(row.fingerprint, row.first_position, row.event_count, row.outcome)
         known.receipts[row.ledger_id, row.command_id] = receipt
+    return known
+
+
+def recall_group(connection: Connection, requests: Sequence[Request]) -> Known | None:
+    """The same as far as this process remembers, without a lock; None where it does not know enough."""
+    memory, known = memory_of(connection), Known()
+    for each in requests:
+        if isinstance(each.command, Create):
+            continue
+        entry = None if each.target is None or each.command.step_ids() else memory.recall(each.ledger, each.target)
+        if entry is None:
+            return None
+        state = entry.state
+        assert state.id is not None
+        known.states[each.ledger, state.id] = known.states[each.ledger, state.execution_id] = state
     return known
 
 
