@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 from execution_ledger.domain import CommandIdReused, IllegalTransition, VersionConflict
 from execution_ledger.infrastructure import EventStore, ExecutionHistory, ExecutionRepository
 from execution_ledger.infrastructure.tables import command_receipts
-from support import ledger
+from support import Door, ledger
 
 Sessions = async_sessionmaker[AsyncSession]
 
@@ -128,10 +128,10 @@ async def test_an_id_that_was_used_for_another_command_is_refused(
 
 
 async def test_the_same_command_id_in_another_ledger_is_another_command(
-    session: AsyncSession, engine: AsyncEngine
+    session: AsyncSession, engine: AsyncEngine, door: Door
 ) -> None:
     for name in ("default", "other"):
-        await ExecutionRepository(session, ledger=name).create({"job_id": name}, command_id="c1")
+        await door(session, ledger=name).create({"job_id": name}, command_id="c1")
     assert len(await ledger.events(engine)) == len(await ledger.events(engine, "other")) == 1
 
 
@@ -161,11 +161,11 @@ async def test_the_first_answer_comes_again_whatever_happened_since(repository: 
 
 @pytest.mark.parametrize("writers", [2, 8])
 async def test_the_same_command_from_several_sessions_at_once_gives_one_event(
-    sessions: Sessions, engine: AsyncEngine, writers: int
+    sessions: Sessions, engine: AsyncEngine, door: Door, writers: int
 ) -> None:
     async def send(command: str) -> Any:
         async with sessions() as session:
-            repository = ExecutionRepository(session)
+            repository = door(session)
             if command == "create":
                 return await repository.create({"message": "m"}, command_id="c0")
             return await repository.add_note("job", "once", command_id="c1")

@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
 from execution_ledger.domain import InvalidInput, stream_id
 from execution_ledger.infrastructure import ExecutionRepository
-from support import ledger
+from support import Door, ledger
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
@@ -17,9 +17,9 @@ COLUMNS = ("actor", "reason", "correlation_id", "causation_id", "trace_id", "occ
 
 
 async def test_each_ledger_counts_from_one_and_knows_its_own_job_ids(
-    session: AsyncSession, engine: AsyncEngine
+    session: AsyncSession, engine: AsyncEngine, door: Door
 ) -> None:
-    ledgers = {name: ExecutionRepository(session, ledger=name) for name in ("default", "red", "Red", "réd", "r%d")}
+    ledgers = {name: door(session, ledger=name) for name in ("default", "red", "Red", "réd", "r%d")}
     for name, repository in ledgers.items():
         created = await repository.create({"job_id": "job", "message": name})
         assert (created.id, created.ledger_id, created.execution_id) == (1, name, stream_id(name, "job"))
@@ -66,9 +66,9 @@ async def test_the_context_of_a_write_lands_on_its_event(repository: ExecutionRe
 
 
 async def test_the_context_of_a_repository_stands_behind_that_of_each_write(
-    session: AsyncSession, engine: AsyncEngine
+    session: AsyncSession, engine: AsyncEngine, door: Door
 ) -> None:
-    repository = ExecutionRepository(session, actor="worker-1", correlation_id="order-7", reason="nightly")
+    repository = door(session, actor="worker-1", correlation_id="order-7", reason="nightly")
     await repository.create({"job_id": "job"})
     await repository.update_execution(1, {"status": "running"}, actor="ada", reason=None)
     await repository.delete(1, correlation_id="order-8")
@@ -137,11 +137,13 @@ async def test_times_at_the_edges_come_back_whatever_zone_the_server_is_in(
     assert created.created_at == executions[0].created_at == event.occurred_at == datetime.fromisoformat(time)
 
 
-async def test_the_longest_names_in_the_widest_characters_fit(session: AsyncSession, engine: AsyncEngine) -> None:
+async def test_the_longest_names_in_the_widest_characters_fit(
+    session: AsyncSession, engine: AsyncEngine, door: Door
+) -> None:
     clef = "\U0001d11e"
     name = clef * 255
     told = {"actor": name, "correlation_id": name, "causation_id": name, "reason": clef * 2_000}
-    repository = ExecutionRepository(session, ledger=clef * 63, **told)
+    repository = door(session, ledger=clef * 63, **told)
     fields = (
         "job_id",
         "run_name",

@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 from execution_ledger.domain import InvalidInput, Limits, PayloadTooLarge
 from execution_ledger.infrastructure import EventStore, ExecutionRepository, compute_root, create_engine
 from execution_ledger.infrastructure.tables import execution_events, execution_steps
-from support import Database, ledger
+from support import Database, Door, ledger
 from support.wire import tapped
 
 Sessions = async_sessionmaker[AsyncSession]
@@ -30,8 +30,8 @@ def naive_root(leaves: list[bytes]) -> bytes:
     return sha256(b"\x01" + naive_root(leaves[:split]) + naive_root(leaves[split:])).digest()
 
 
-async def a_little_of_everything(session: AsyncSession) -> None:
-    repository = ExecutionRepository(session, actor="ada", reason="é\n\u2028", occurred_at="2026-01-31T12:00:00+05:45")
+async def a_little_of_everything(session: AsyncSession, door: Door = ExecutionRepository) -> None:
+    repository = door(session, actor="ada", reason="é\n\u2028", occurred_at="2026-01-31T12:00:00+05:45")
     unit = ExecutionRepository(
         session, commit=False, correlation_id="order-7", trace_id="4bf92f3577b34da6a3ce929d0e0e4736"
     )
@@ -48,8 +48,10 @@ async def a_little_of_everything(session: AsyncSession) -> None:
     await repository.correct_execution("a", {"status": "failed"}, reason="r")
 
 
-async def test_positions_versions_counters_and_rows_agree(session: AsyncSession, engine: AsyncEngine) -> None:
-    await a_little_of_everything(session)
+async def test_positions_versions_counters_and_rows_agree(
+    session: AsyncSession, engine: AsyncEngine, door: Door
+) -> None:
+    await a_little_of_everything(session, door)
     stored = await ledger.events(engine)
     assert [(each.position, each.version, each.type.partition(".")[2]) for each in stored] == [
         (1, 1, "created"), (2, 1, "created"), (3, 2, "started"), (4, 3, "step_started"), (5, 4, "step_finished"),
@@ -174,8 +176,8 @@ async def test_a_payload_just_under_the_limit_comes_back_whole(repository: Execu
     assert completed.result == (await repository.get(1)).result == {"text": text}
 
 
-async def test_the_limit_is_a_setting_and_counts_bytes(session: AsyncSession, engine: AsyncEngine) -> None:
-    repository = ExecutionRepository(session, store=EventStore(limits=Limits(payload_bytes=100)))
+async def test_the_limit_is_a_setting_and_counts_bytes(session: AsyncSession, engine: AsyncEngine, door: Door) -> None:
+    repository = door(session, store=EventStore(limits=Limits(payload_bytes=100)))
     await repository.create({"job_id": "job"})
     await repository.add_note(1, "x")
     fits = 100 - len((await ledger.events(engine))[1].data) + 1

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import pytest
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 
 from execution_ledger.domain import ReadOnly
-from execution_ledger.infrastructure import ExecutionHistory, ExecutionRepository
-from support import ledger
+from execution_ledger.infrastructure import ExecutionHistory, ExecutionRepository, GroupWriter
+from support import Door, ledger
 
 Sessions = async_sessionmaker[AsyncSession]
 Read = Callable[[ExecutionRepository], Awaitable[ExecutionHistory | None]]
@@ -38,14 +39,15 @@ async def _cursor_page(repository: ExecutionRepository) -> list[ExecutionHistory
     return (await repository.get_execution_page()).executions
 
 
-@pytest.mark.parametrize("commit", [True, False])
+@pytest.mark.parametrize("way", ["commit", "unit of work", "writer"])
 @pytest.mark.parametrize("read", READS)
 async def test_another_sessions_write_is_seen_by_a_session_with_an_older_copy(
-    sessions: Sessions, read: str, commit: bool
+    sessions: Sessions, writer: GroupWriter, read: str, way: str
 ) -> None:
+    options: dict[str, Any] = {"unit of work": {"commit": False}, "writer": {"writer": writer}}.get(way, {})
     async with sessions() as mine, sessions() as others:
         await ExecutionRepository(others).create({"job_id": "job"})
-        repository = ExecutionRepository(mine, commit=commit)
+        repository = ExecutionRepository(mine, **options)
         copy = (await mine.execute(select(ExecutionHistory))).scalar_one()
         before = await READS[read](repository)
         await mine.commit()
@@ -58,22 +60,25 @@ async def test_another_sessions_write_is_seen_by_a_session_with_an_older_copy(
 
 
 @pytest.mark.parametrize("read", READS)
-async def test_reads_inside_one_transaction_see_what_was_committed_meanwhile(sessions: Sessions, read: str) -> None:
+async def test_reads_inside_one_transaction_see_what_was_committed_meanwhile(
+    sessions: Sessions, door: Door, read: str
+) -> None:
     async with sessions() as mine, sessions() as others:
-        await ExecutionRepository(others).create({"job_id": "job"})
-        repository = ExecutionRepository(mine)
+        await door(others).create({"job_id": "job"})
+        repository = door(mine)
         assert (await repository.get(1)).status == "pending"
-        await ExecutionRepository(others).update_execution(1, {"status": "running"})
+        await door(others).update_execution(1, {"status": "running"})
         assert (await READS[read](repository)).status == "running"
 
 
 @pytest.mark.parametrize("expire_on_commit", [True, False])
-@pytest.mark.parametrize("commit", [True, False])
+@pytest.mark.parametrize("way", ["commit", "unit of work", "writer"])
 async def test_entities_are_detached_and_complete_also_after_commit_and_close(
-    engine: AsyncEngine, commit: bool, expire_on_commit: bool
+    engine: AsyncEngine, writer: GroupWriter, way: str, expire_on_commit: bool
 ) -> None:
+    options: dict[str, Any] = {"unit of work": {"commit": False}, "writer": {"writer": writer}}.get(way, {})
     async with async_sessionmaker(engine, expire_on_commit=expire_on_commit)() as session:
-        repository = ExecutionRepository(session, commit=commit)
+        repository = ExecutionRepository(session, **options)
         entities = [await repository.create({"job_id": "job", "inputs": {"a": 1}})]
         await session.commit()
         entities.append(await repository.update_execution(1, {"status": "running"}))
@@ -88,9 +93,11 @@ async def test_entities_are_detached_and_complete_also_after_commit_and_close(
     assert (values[1]["status"], values[1]["inputs"], values[1]["id"]) == ("running", {"a": 1}, 1)
 
 
-async def test_a_change_of_a_returned_entity_reaches_no_table(sessions: Sessions, engine: AsyncEngine) -> None:
+async def test_a_change_of_a_returned_entity_reaches_no_table(
+    sessions: Sessions, engine: AsyncEngine, door: Door
+) -> None:
     async with sessions() as session:
-        repository = ExecutionRepository(session)
+        repository = door(session)
         created = await repository.create({"job_id": "job", "inputs": {"a": 1}})
         before = await ledger.everything(engine)
         read = await repository.get(created.id)

@@ -17,12 +17,13 @@ from support import Database
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 
+about_reads = pytest.mark.parametrize("door", ["session"], indirect=True)
+"""How the rows were written does not matter."""
+
 
 async def fill(repository: ExecutionRepository, rows: Iterable[dict[str, Any]]) -> None:
-    unit = ExecutionRepository(repository.session, commit=False, ledger=repository.ledger)
     for row in rows:
-        await unit.create(row)
-    await repository.session.commit()
+        await repository.create(row)
 
 
 async def found(repository: ExecutionRepository, **filters: Any) -> list[str]:
@@ -82,6 +83,7 @@ NAMES = [
 ]  # fmt: skip
 
 
+@about_reads
 @pytest.mark.parametrize("prefix", [*NAMES, "a\ud7ff", "\U0010fffe", "%", "_", "ab%", "zz"])
 async def test_a_prefix_is_compared_character_by_character_and_nothing_in_it_is_special(
     repository: ExecutionRepository, prefix: str
@@ -147,6 +149,7 @@ ODD = [
 ]
 
 
+@about_reads
 @pytest.mark.parametrize("name", ODD)
 async def test_attributes_are_found_whatever_their_name(repository: ExecutionRepository, name: str) -> None:
     await fill(repository, [{"job_id": "hit", "attributes": {name: 7}}, {"job_id": "miss", "attributes": {"other": 7}}])
@@ -184,6 +187,7 @@ async def test_of_equal_times_the_highest_id_comes_first_whatever_the_filter(
     assert await by_cursor(repository, 3, **filters) == await by_offset(repository, 3, **filters)
 
 
+@about_reads
 @pytest.mark.parametrize(
     "wrong",
     [
@@ -201,6 +205,7 @@ async def test_a_wrong_filter_is_refused_by_name(repository: ExecutionRepository
         assert refused.value.field.startswith(next(iter(wrong)))
 
 
+@about_reads
 @pytest.mark.parametrize("offset", [-1, "5", 1.0, None, 2**63])
 async def test_a_wrong_offset_is_refused_by_name(repository: ExecutionRepository, offset: Any) -> None:
     with pytest.raises(InvalidInput, match="offset"):
@@ -249,12 +254,14 @@ async def test_pages_by_cursor_stay_where_they_are_while_others_write(repository
     assert second.next_cursor is None
 
 
+@about_reads
 async def test_an_empty_ledger_has_one_empty_page(repository: ExecutionRepository) -> None:
     page = await repository.get_execution_page()
     assert (page.executions, page.next_cursor) == ([], None)
     assert (await repository.get_execution_page(0)).next_cursor is None
 
 
+@about_reads
 @pytest.mark.parametrize("cursor", ["", "nonsense", "é", "=", "W10", "WyJhIiwxXQ", 5, b"W10", "x" * 5_000, "\ud800"])
 async def test_what_is_no_cursor_is_refused(repository: ExecutionRepository, cursor: Any) -> None:
     with pytest.raises(InvalidInput) as refused:

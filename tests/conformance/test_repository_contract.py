@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
 from execution_ledger.domain import DuplicateJobId, ExecutionStatus, IllegalTransition, InvalidInput
 from execution_ledger.infrastructure import BaseRepository, ExecutionHistory, ExecutionRepository
-from support import ledger
+from support import Door, ledger
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 
@@ -41,8 +41,8 @@ def test_methods_have_the_parameters_of_the_seed_and_others_by_keyword_only(name
     assert {each.kind for each in parameters[len(positional) :]} <= {inspect.Parameter.VAR_KEYWORD}
 
 
-async def test_the_calls_of_the_seed_work_as_they_are_written_there(session: AsyncSession) -> None:
-    execution_repo = ExecutionRepository(session)
+async def test_the_calls_of_the_seed_work_as_they_are_written_there(session: AsyncSession, door: Door) -> None:
+    execution_repo = door(session)
     assert isinstance(execution_repo, BaseRepository)
     assert execution_repo.session is session
     assert execution_repo.model is ExecutionHistory

@@ -8,8 +8,8 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 
 from execution_ledger.domain import InvalidInput, VersionConflict
-from execution_ledger.infrastructure import ExecutionRepository
-from support import ledger
+from execution_ledger.infrastructure import EventStore, ExecutionRepository, GroupWriter
+from support import Database, ledger
 from support.crews import CREWS, CrewBase, CrewRepository, CrewRow, DuplicateCrew
 
 
@@ -22,8 +22,18 @@ async def session(engine: AsyncEngine, sessions: async_sessionmaker[AsyncSession
     await ledger.check_ledger(engine, "crews", CREWS)
 
 
-async def test_a_crew_is_created_read_changed_and_deleted(session: AsyncSession, engine: AsyncEngine) -> None:
-    crews = CrewRepository(session)
+@pytest.fixture(params=["session", "writer"])
+async def crews(
+    request: pytest.FixtureRequest, session: AsyncSession, database: Database
+) -> AsyncIterator[CrewRepository]:
+    if request.param == "session":
+        yield CrewRepository(session, actor="ada")
+        return
+    async with GroupWriter(database.url, store=EventStore(CREWS)) as writer:
+        yield CrewRepository(session, actor="ada", writer=writer)
+
+
+async def test_a_crew_is_created_read_changed_and_deleted(crews: CrewRepository, engine: AsyncEngine) -> None:
     red = await crews.create({"code": "red", "name": "Red", "members": ["ada", {"agent": 7}]})
     blue = await crews.create({"code": "blue", "name": "Blue"})
     assert isinstance(red, CrewRow)
@@ -46,8 +56,7 @@ async def test_a_crew_is_created_read_changed_and_deleted(session: AsyncSession,
     assert await ledger.types(engine, "crews") == names
 
 
-async def test_what_is_missing_is_none_and_leaves_no_event(session: AsyncSession, engine: AsyncEngine) -> None:
-    crews = CrewRepository(session)
+async def test_what_is_missing_is_none_and_leaves_no_event(crews: CrewRepository, engine: AsyncEngine) -> None:
     assert await crews.get(1) is None
     assert await crews.get_all() == []
     assert await crews.update(1, {"name": "x"}) is None
@@ -55,8 +64,7 @@ async def test_what_is_missing_is_none_and_leaves_no_event(session: AsyncSession
     assert await ledger.events(engine, "crews") == []
 
 
-async def test_a_code_is_never_used_again_and_the_error_is_the_crews_own(session: AsyncSession) -> None:
-    crews = CrewRepository(session)
+async def test_a_code_is_never_used_again_and_the_error_is_the_crews_own(crews: CrewRepository) -> None:
     await crews.create({"code": "red", "name": "Red"})
     with pytest.raises(DuplicateCrew, match="Choose another code"):
         await crews.create({"code": "red", "name": "Other"})
@@ -65,8 +73,7 @@ async def test_a_code_is_never_used_again_and_the_error_is_the_crews_own(session
         await crews.create({"code": "red", "name": "Other"})
 
 
-async def test_wrong_fields_are_refused_and_an_empty_update_changes_nothing(session: AsyncSession) -> None:
-    crews = CrewRepository(session)
+async def test_wrong_fields_are_refused_and_an_empty_update_changes_nothing(crews: CrewRepository) -> None:
     await crews.create({"code": "red", "name": "Red"})
     with pytest.raises(InvalidInput, match="color"):
         await crews.update(1, {"color": "red"})
@@ -75,8 +82,7 @@ async def test_wrong_fields_are_refused_and_an_empty_update_changes_nothing(sess
     assert unchanged.version == 1
 
 
-async def test_write_options_hold_for_crews_too(session: AsyncSession, engine: AsyncEngine) -> None:
-    crews = CrewRepository(session, actor="ada")
+async def test_write_options_hold_for_crews_too(crews: CrewRepository, engine: AsyncEngine) -> None:
     first = await crews.create({"code": "red", "name": "Red"}, command_id="c1")
     again = await crews.create({"code": "red", "name": "Red"}, command_id="c1")
     assert (first.id, again.id) == (1, 1)

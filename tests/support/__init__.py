@@ -1,6 +1,9 @@
 """What several tests share."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+
+from execution_ledger.infrastructure import ExecutionRepository
 
 
 @dataclass(frozen=True)
@@ -9,3 +12,7 @@ class Database:
 
     kind: str
     url: str
+
+
+Door = Callable[..., ExecutionRepository]
+"""Makes a repository for a session and with the options of a repository; how it writes is the door's affair."""
