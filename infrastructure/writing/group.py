@@ -230,7 +230,7 @@ class Group:
         return self._remembered(connection, appended)
 
     def append_alone(self, connection: Connection) -> list[Answer] | None:
-        """The same in a statement that commits itself: nothing is written, and None, where what was known is outdated."""
+        """The same in a statement that commits itself. None, and nothing written, where what was known is outdated."""
         batches = self._prepare(connection)
         self.committing = True
         appended = self._store.append_alone(connection, batches, returning=self._returning)
