@@ -7,6 +7,7 @@ from .commands import (
     Correct,
     Create,
     Delete,
+    Expire,
     FinishStep,
     Note,
     ReportLateOutcome,
@@ -23,6 +24,8 @@ from .errors import (
     EventMissing,
     IllegalTransition,
     InvalidInput,
+    LeaseHeld,
+    LeaseLost,
     LedgerBusy,
     LedgerError,
     OutcomeUnknown,
@@ -35,18 +38,21 @@ from .errors import (
     StoreUnavailable,
     UnitRefused,
     UnknownEventType,
+    UnknownExecution,
     UnknownStep,
     VersionConflict,
     WriterClosed,
 )
 from .execution import Execution
 from .leaf import EventRow, canonical_form, leaf_hash, payload_digest
+from .leases import DEFAULT_TTL, Held, check_ttl
 from .limits import Limits
 from .merkle import Tree
 from .payloads import NoteLevel, NoteText, Payload, StepFinish, StepOutcome, StepStart
 from .status import TERMINAL, TRANSITIONS, ExecutionStatus, Transition, find_transition, parse_status
 
 __all__ = [
+    "DEFAULT_TTL",
     "EXECUTION_CATALOG",
     "FIELDS",
     "TERMINAL",
@@ -67,9 +73,13 @@ __all__ = [
     "EventRow",
     "Execution",
     "ExecutionStatus",
+    "Expire",
     "FinishStep",
+    "Held",
     "IllegalTransition",
     "InvalidInput",
+    "LeaseHeld",
+    "LeaseLost",
     "LedgerAggregate",
     "LedgerBusy",
     "LedgerError",
@@ -96,12 +106,14 @@ __all__ = [
     "Tree",
     "UnitRefused",
     "UnknownEventType",
+    "UnknownExecution",
     "UnknownStep",
     "Update",
     "VersionConflict",
     "WriterClosed",
     "canonical_form",
     "check_ledger",
+    "check_ttl",
     "find_transition",
     "fold",
     "leaf_hash",

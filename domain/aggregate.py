@@ -15,7 +15,8 @@ from eventsourcing.domain import Aggregate
 
 from .commands import Command, Create
 from .context import Context
-from .errors import DuplicateKey
+from .errors import DuplicateKey, InvalidInput, LeaseHeld, LeaseLost
+from .leases import Held
 from .payloads import Nothing, Payload
 
 _NAMESPACE = UUID("6f0e3f6c-2c8e-5d0b-9a53-8f1e0a6f7b11")
@@ -131,12 +132,23 @@ class LedgerAggregate(Aggregate):
         )
 
     @classmethod
-    def decide(cls, current: Self | None, command: Command, context: Context, now: datetime, ledger: str) -> Self:
+    def decide(
+        cls,
+        current: Self | None,
+        command: Command,
+        context: Context,
+        now: datetime,
+        ledger: str,
+        lease: int | None = None,
+    ) -> Self:
         """Apply one command: events become pending on the returned aggregate, or a `LedgerError` refuses.
 
-        `now` is the writer's clock; an event is never recorded earlier than the same entity's last one.
+        `now` is the writer's clock; an event is never recorded earlier than the same entity's last one. `lease` is the
+        fencing token of a worker that sends the command under its lease.
         """
         if isinstance(command, Create):
+            if lease is not None:
+                raise InvalidInput(field="lease", problem="is on nothing yet", remedy="Create it, then take a lease.")
             details = cls.complete(command.details, context, now)
             key = getattr(details, cls.key_field)
             if current is not None:
@@ -145,7 +157,11 @@ class LedgerAggregate(Aggregate):
                 event_class=cls.Created, id=stream_id(ledger, key), timestamp=now, context=context, data=details
             )
         assert current is not None
-        current.handle(command, context, max(now, current.modified_on))
+        now = max(now, current.modified_on)
+        if lease is None:
+            current.handle(command, context, now)
+        else:
+            current.handle_leased(command, lease, context, now)
         return current
 
     @classmethod
@@ -161,6 +177,21 @@ class LedgerAggregate(Aggregate):
     def handle(self, command: Command, context: Context, now: datetime) -> None:
         """Decide on a command other than `Create`."""
         raise NotImplementedError
+
+    def handle_leased(self, command: Command, lease: int, context: Context, now: datetime) -> None:
+        """Decide on a command that a worker sends under its lease: refused where a newer one was taken since."""
+        if lease != self.lease_token:
+            raise LeaseLost(key=self.key, token=lease)
+        self.handle(command, context, now)
+
+    def grant(self, holder: str, held: Held | None, now: datetime) -> int:
+        """The token of a new lease, higher than any before; refused while somebody else's lasts.
+
+        A holder may take its own anew, as after a restart: what still writes under the old token is then fenced off.
+        """
+        if held is not None and held.holder != holder and not held.is_expired(now):
+            raise LeaseHeld(key=self.key, holder=held.holder, until=held.expires_at)
+        return self.lease_token + 1
 
     def record(self, event: type[Event], data: Payload, context: Context, now: datetime) -> None:
         """Make an event of what was decided."""

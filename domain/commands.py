@@ -90,6 +90,14 @@ class ReportLateOutcome(Command, frozen=True):
         return cls(status=parsed.status, result=check_json(result, "result"), error=parsed.error)
 
 
+class Expire(Command, frozen=True):
+    """End an execution whose lease expired, as a reaper found it: the worker is gone, or stalled for too long."""
+
+    token: int
+    holder: str
+    expired_at: datetime
+
+
 class StartStep(Command, frozen=True):
     """Begin a step, inside another one or directly in the run."""
 

@@ -6,6 +6,7 @@ The docstring of a class is the template of its message.
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 
@@ -85,6 +86,29 @@ class VersionConflict(LedgerError):
     key: str
     expected: int
     actual: int
+
+
+class UnknownExecution(LedgerError):
+    """There is no execution {target!r} in ledger {ledger!r}. Create it first, or look for it in another ledger."""
+
+    ledger: str
+    target: int | str
+
+
+class LeaseHeld(LedgerError):
+    """{key!r} is leased to {holder!r} until {until}. Try again then, or let the holder release it."""
+
+    key: str
+    holder: str
+    until: datetime
+
+
+class LeaseLost(LedgerError):
+    """The lease on {key!r} with token {token} is lost: it was released, or it expired and somebody else has taken or \
+ended the run. Stop the work; an outcome is still kept where the run has ended."""
+
+    key: str
+    token: int
 
 
 class CommandIdReused(LedgerError):

@@ -10,10 +10,11 @@ from uuid import uuid4
 import msgspec
 
 from .aggregate import LedgerAggregate
-from .commands import Command, Correct, Delete, FinishStep, Note, ReportLateOutcome, StartStep, Update
+from .commands import Command, Correct, Delete, Expire, FinishStep, Note, ReportLateOutcome, StartStep, Update
 from .context import Context
 from .details import LABELS, Details, parse_details
-from .errors import DuplicateJobId, IllegalTransition, InvalidInput, StepConflict, UnknownStep
+from .errors import DuplicateJobId, IllegalTransition, InvalidInput, LeaseLost, StepConflict, UnknownStep
+from .leases import Held
 from .payloads import NoteText, Nothing, StepFinish, StepStart
 from .status import ExecutionStatus, find_transition, targets
 
@@ -188,6 +189,8 @@ class Execution(LedgerAggregate):
                 self.record(self.Noted, NoteText(**fields), context, now)
             case Delete():
                 self.record(self.Deleted, Nothing(), context, now)
+            case Expire():
+                self._expire(command, context, now)
             case _:
                 raise TypeError(f"an execution knows no command {type(command).__name__}")
 
@@ -256,10 +259,58 @@ class Execution(LedgerAggregate):
     def _report_late_outcome(self, command: ReportLateOutcome, context: Context, now: datetime) -> None:
         if not self.current.is_terminal:
             raise self._refuse("it has not ended, so no outcome is late")
-        outcome = {"status": command.status, "result": command.result, "error": command.error}
-        outcome = {name: value for name, value in outcome.items() if value is not None}
+        self._keep_late(_outcome(command) or {}, context, now)
+
+    def _keep_late(self, told: dict[str, Any], context: Context, now: datetime) -> None:
+        outcome = {
+            name: _iso(value) if isinstance(value, datetime) else value
+            for name, value in told.items()
+            if value is not None
+        }
         outcome["reported_at"] = _iso(context.occurred_at or now)
         self.record(self.LateOutcome, Details(late_outcome=outcome), context, now)
+
+    def handle_leased(self, command: Command, lease: int, context: Context, now: datetime) -> None:
+        """As ever; but the outcome of a run that was ended meanwhile is kept beside its end, whatever the token."""
+        told = _outcome(command) if self.current.is_terminal else None
+        if told is None:
+            super().handle_leased(command, lease, context, now)
+            return
+        news = told.copy()
+        if news["status"] == self.status:
+            # The same end told twice, as by a worker that never heard that the first time got through.
+            del news["status"]
+            news.pop("completed_at", None)
+        if lease == self.lease_token and news.keys() <= LABELS:
+            self.handle(command, context, now)
+        elif news:
+            self._keep_late(told, context, now)
+
+    def grant(self, holder: str, held: Held | None, now: datetime) -> int:
+        """The token of a new lease; nobody works on what has ended."""
+        if self.current.is_terminal:
+            raise self._refuse("nobody can take a lease on it")
+        return super().grant(holder, held, now)
+
+    def _expire(self, command: Expire, context: Context, now: datetime) -> None:
+        if self.current.is_terminal:
+            return
+        if command.token != self.lease_token:
+            raise LeaseLost(key=self.key, token=command.token)
+        # Who was to confirm the stop is gone, so it has stopped; whatever else it did, it did not do its work.
+        stopping = self.current is ExecutionStatus.STOPPING
+        target = ExecutionStatus.STOPPED if stopping else ExecutionStatus.FAILED
+        event = self._transition(target, None)
+        assert event is not None, "the table leads there from every status that is not an end"
+        # When the lease ended, not when somebody looked; but no run ends before the last that is known of it.
+        fields: dict[str, Any] = {"status": target.value, "completed_at": max(command.expired_at, self.modified_on)}
+        if not stopping:
+            fields["error"] = (
+                f"The lease of {command.holder} expired at {_iso(command.expired_at)} and was not renewed: "
+                "the worker is gone, or was stalled for too long."
+            )
+        self.lease_token += 1
+        self.record(event, Details(**fields), context, now)
 
     def _start_step(self, command: StartStep, context: Context, now: datetime) -> None:
         if self.current.is_terminal:
@@ -333,6 +384,18 @@ def _refuse_early_end(fields: dict[str, Any]) -> None:
             problem="is set while the execution has not ended",
             remedy="Send it with a terminal status.",
         )
+
+
+def _outcome(command: Command) -> dict[str, Any] | None:
+    """What a command tells of how the run ended; None where it tells of something else."""
+    match command:
+        case Update() if command.changes.status is not msgspec.UNSET:
+            told = command.changes.changes()
+            return told if ExecutionStatus(told["status"]).is_terminal else None
+        case ReportLateOutcome():
+            return {"status": command.status, "result": command.result, "error": command.error}
+        case _:
+            return None
 
 
 def _iso(time: datetime) -> str:

@@ -11,6 +11,8 @@ from ...domain import (
     EventMissing,
     IllegalTransition,
     InvalidInput,
+    LeaseHeld,
+    LeaseLost,
     LedgerBusy,
     LedgerError,
     OutcomeUnknown,
@@ -23,6 +25,7 @@ from ...domain import (
     StoreUnavailable,
     UnitRefused,
     UnknownEventType,
+    UnknownExecution,
     UnknownStep,
     VersionConflict,
     WriterClosed,
@@ -55,11 +58,16 @@ ERRORS: dict[type[LedgerError], Kind] = {
     PayloadTooLarge: Kind(413, "payload-too-large", "The payload is too large", None, ("field", "remedy")),
     DuplicateKey: Kind(409, "duplicate-job-id", "The job id is taken", "Choose another job id.", ("deleted",)),
     IllegalTransition: Kind(409, "illegal-transition", "The status cannot change so", None, ("source", "remedy")),
+    UnknownExecution: Kind(404, "execution-not-found", "Execution not found"),
     UnknownStep: Kind(404, "unknown-step", "Step not found", "Start the step first.", ("step_id",)),
     StepConflict: Kind(409, "step-conflict", "The step does not allow this", None, ("step_id", "remedy")),
     VersionConflict: Kind(
         412, "version-conflict", "The execution has changed", "Read it again, then decide.", ("expected", "actual")
     ),
+    LeaseHeld: Kind(
+        409, "lease-held", "Somebody else works on it", "Try again when the lease has expired.", ("holder",)
+    ),
+    LeaseLost: Kind(412, "lease-lost", "The lease is lost", "Stop the work; an outcome may still be told.", ("token",)),
     CommandIdReused: Kind(
         422, "idempotency-key-reused", "The Idempotency-Key was used before", "Give every command a key of its own."
     ),

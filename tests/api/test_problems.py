@@ -46,6 +46,8 @@ def test_types_are_stable_and_one_type_has_one_status() -> None:
         "illegal-transition": 409,
         "internal-error": 500,
         "invalid-input": 422,
+        "lease-held": 409,
+        "lease-lost": 412,
         "ledger-busy": 503,
         "malformed-json": 400,
         "misdirected-request": 421,

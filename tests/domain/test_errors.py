@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -17,6 +18,9 @@ DATA: dict[str, dict[str, Any]] = {
     "IllegalTransition": {"job_id": "j", "source": "running", "problem": "p", "remedy": "r"},
     "DuplicateKey": {"key": "k", "ledger": "l", "deleted": True},
     "DuplicateJobId": {"key": "k", "ledger": "l", "deleted": False},
+    "UnknownExecution": {"ledger": "l", "target": 7},
+    "LeaseHeld": {"key": "k", "holder": "h", "until": datetime(2026, 1, 31, 8, tzinfo=UTC)},
+    "LeaseLost": {"key": "k", "token": 3},
     "UnknownStep": {"job_id": "j", "step_id": "s"},
     "StepConflict": {"job_id": "j", "step_id": "s", "problem": "p", "remedy": "r"},
     "VersionConflict": {"key": "k", "expected": 1, "actual": 2},
