@@ -6,8 +6,11 @@ from .entity import EXECUTIONS, Entity
 from .event_store import EventStore, Outcome, Request
 from .execution_repository import ExecutionRepository, HistoryPage
 from .execution_service import ExecutionReceipt, ExecutionService, StatusReport
+from .held_lease import HeldLease
 from .history_query import HistoryFilters
+from .leases import Lease, Leases
 from .mapper import LedgerMapper
+from .reaper import Reaped, reap_expired_leases
 from .recorder import LedgerApplication, LedgerRecorder
 from .root import Root, compute_root
 from .run_names import describe_run
@@ -28,12 +31,16 @@ __all__ = [
     "ExecutionRepository",
     "ExecutionService",
     "GroupWriter",
+    "HeldLease",
     "HistoryFilters",
     "HistoryPage",
+    "Lease",
+    "Leases",
     "LedgerApplication",
     "LedgerMapper",
     "LedgerRecorder",
     "Outcome",
+    "Reaped",
     "Request",
     "Root",
     "Settings",
@@ -49,4 +56,5 @@ __all__ = [
     "metadata",
     "migrate",
     "migrate_engine",
+    "reap_expired_leases",
 ]

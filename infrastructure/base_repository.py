@@ -30,6 +30,7 @@ from .connections import can_go_direct, check_connection, go_direct
 from .database_errors import is_lost, translate, translated
 from .entity import Entity
 from .event_store import EventStore, Outcome, Request
+from .leases import Lease, check_lease
 from .unit_of_work import UnitOfWork
 from .writing import GroupWriter
 
@@ -50,6 +51,8 @@ class WriteOptions(TypedDict, total=False):
     """Refuse with `VersionConflict` unless the entity is at this version."""
     command_id: str | None
     """Sent again with the same command, it is answered with the first outcome and appends nothing."""
+    lease: Lease | int | None
+    """The worker's lease, or its token: refuse with `LeaseLost` once a newer one was taken."""
 
 
 class BaseRepository(Generic[Model]):
@@ -163,6 +166,7 @@ class BaseRepository(Generic[Model]):
 
     def _request(self, target: int | str | None, command: Command, options: dict[str, Any]) -> Request:
         expected, command_id = options.pop("expected_version", None), options.pop("command_id", None)
+        lease = options.pop("lease", None)
         if unknown := options.keys() - ContextFields.__annotations__.keys():
             raise InvalidInput(field=min(unknown), problem="is not an option of a write", remedy="Leave it out.")
         return Request(
@@ -172,6 +176,7 @@ class BaseRepository(Generic[Model]):
             context=make_context(self._context, **options),
             expected_version=None if expected is None else check_int(expected, "expected_version", 0),
             command_id=None if command_id is None else check_text(command_id, "command_id", KEY_LENGTH, min_length=1),
+            lease=None if lease is None else check_lease(lease, self.ledger, target),
         )
 
     def _run(self, session: Session, request: Request, answer: Callable[[Row | None], Any]) -> Any:

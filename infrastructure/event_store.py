@@ -61,6 +61,8 @@ class Request:
     """Refuse unless the entity is at this version; 0 for one that must not exist."""
     command_id: str | None = None
     """The same id with the same command is answered with the first outcome, and appends nothing."""
+    lease: int | None = None
+    """The token of the lease that a worker sends it under; no part of what makes two commands the same."""
 
     def fingerprint(self) -> bytes:
         """What makes two commands for the same entity the same: command, actor, reason and expected version."""
@@ -241,7 +243,7 @@ class EventStore:
         if not creating and (current is None or current.deleted):
             return None
         self._check_version(request, current)
-        aggregate = kind.decide(current, request.command, request.context, self.clock(), request.ledger)
+        aggregate = kind.decide(current, request.command, request.context, self.clock(), request.ledger, request.lease)
         events = list(aggregate.collect_events())
         rows = [encode_event(event, request.ledger, request.command_id, self.limits) for event in events]
         work = Work(

@@ -17,9 +17,10 @@ from ..domain import (
     StartStep,
     Update,
 )
-from .base_repository import BaseRepository, WriteOptions
+from .base_repository import WriteOptions
 from .entity import EXECUTIONS
 from .history_query import Cursor, HistoryFilters, HistoryQuery, check_page
+from .lease_repository import LeaseRepository
 from .tables import ExecutionHistory
 
 
@@ -31,7 +32,7 @@ class HistoryPage(NamedTuple):
     """For the page that follows; None on the last one."""
 
 
-class ExecutionRepository(BaseRepository[ExecutionHistory]):
+class ExecutionRepository(LeaseRepository[ExecutionHistory]):
     """Executions of one ledger. Where a method takes an id, the job id (a string) does as well."""
 
     entity = EXECUTIONS

@@ -64,14 +64,19 @@ def read_stream(
     return Found(first.known_ledger is not None, state, known, receipt)
 
 
-def lock_streams(connection: Connection, ledger: str, execution_ids: Collection[UUID]) -> dict[UUID, StreamState]:
-    """The rows of these streams, locked to the end of the transaction in the one order that everybody keeps: by id."""
+def lock_streams(
+    connection: Connection, ledger: str, execution_ids: Collection[UUID], *, skip_locked: bool = False
+) -> dict[UUID, StreamState]:
+    """The rows of these streams, locked to the end of the transaction in the one order that everybody keeps: by id.
+
+    With `skip_locked`, without those that somebody else has locked, rather than wait.
+    """
     stream = execution_streams.c
     statement = (
         select(*(stream[name] for name in STREAM))
         .where(stream.ledger_id == ledger, stream.execution_id.in_(execution_ids))
         .order_by(stream.id)
-        .with_for_update()
+        .with_for_update(skip_locked=skip_locked)
     )
     return {row.execution_id: to_state(row) for row in connection.execute(statement)}
 

@@ -90,7 +90,7 @@ execution_leases = Table(
     Column("holder", Text, nullable=False),
     Column("taken_at", UTCDateTime, nullable=False),
     Column("expires_at", UTCDateTime, nullable=False),
-    Index("execution_leases_expires_at", "ledger_id", "expires_at"),
+    # No index on the expiry, which changes all the time: so a renewal stays on its page (HOT), and the rows are few.
     postgresql_with={"fillfactor": 50},
 )
 """Who works on an execution, and until when; renewed without an event. Its token also stands on the stream."""

@@ -268,4 +268,6 @@ def _deleted_meanwhile(work: Work, state: Any) -> VersionConflict:
 
 
 def _is_current(work: Work, state: Any) -> bool:
-    return (work.base.version if work.base else 0) == (state.version if state else 0)
+    """Whether a decision rests on this very state; a lease taken since moves the token and not the version."""
+    base = work.base
+    return (base and (base.version, base.lease_token)) == (state and (state.version, state.lease_token))

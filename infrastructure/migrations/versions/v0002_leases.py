@@ -30,4 +30,3 @@ def upgrade() -> None:
         sa.Column("expires_at", UTCDateTime, nullable=False),
         postgresql_with={"fillfactor": 50},
     )
-    op.create_index("execution_leases_expires_at", "execution_leases", ["ledger_id", "expires_at"])

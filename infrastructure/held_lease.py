@@ -1,0 +1,117 @@
+"""A lease that renews itself in the background while its holder works."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import TypeVar
+
+from sqlalchemy import Connection
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from ..domain import LeaseLost, LedgerError, StoreUnavailable
+from .database_errors import translated
+from .leases import Lease, Leases
+from .stopwatch import Stopwatch
+
+_SHARE = 3
+"""A lease is renewed this many times within its `ttl`, so that two tries may fail."""
+_LONGEST_NAP = 1.0
+
+_log = logging.getLogger("execution_ledger.leases")
+_T = TypeVar("_T")
+
+
+class HeldLease:
+    """A lease in the hands of this process. Write with `lease=held.lease`, and `check()` before what cannot be undone.
+
+    `since` was started before the lease was taken.
+    """
+
+    def __init__(self, engine: AsyncEngine, leases: Leases, lease: Lease, ttl: float, since: Stopwatch) -> None:
+        self.lease = lease
+        """As it was last renewed."""
+        self.lost = asyncio.Event()
+        """Set once the lease is somebody else's, or its run was ended."""
+        self.trouble: LedgerError | None = None
+        """Why the last try to renew it failed; None while all is well."""
+        self._engine = engine
+        self._leases = leases
+        self._ttl = ttl
+        self._since = since
+
+    @property
+    def remaining(self) -> float:
+        """Seconds for which nobody else can have it, by this process's own clocks; less than 0 where somebody may."""
+        return float("-inf") if self.lost.is_set() else self._ttl - self._since.seconds
+
+    def check(self) -> None:
+        """Refuse with `LeaseLost` once it is lost."""
+        if self.lost.is_set():
+            raise LeaseLost(key=self.lease.key, token=self.lease.token)
+
+    async def keep(self) -> None:
+        """Renew it again and again, until it is lost; also while the database is away."""
+        failures = 0
+        while not self.lost.is_set():
+            await self._sleep(failures)
+            try:
+                await self._renew()
+            except LeaseLost:
+                self.lost.set()
+            except LedgerError as error:
+                self.trouble, failures = error, failures + 1
+            else:
+                self.trouble, failures = None, 0
+
+    async def release(self) -> None:
+        """Give it back. One that cannot be given back expires by itself."""
+        try:
+            await self._run(lambda connection: self._leases.release(connection, self.lease))
+        except LedgerError as error:
+            _log.warning("the lease on %r was not released, and will expire: %s", self.lease.key, error)
+
+    async def _sleep(self, failures: int) -> None:
+        """Until the next try is due; in short naps, to notice soon after the machine was suspended."""
+        if failures:
+            await asyncio.sleep(min(0.1 * 2 ** min(failures, 4), self._ttl / _SHARE, _LONGEST_NAP))
+            return
+        while (left := self._ttl / _SHARE - self._since.seconds) > 0:
+            await asyncio.sleep(min(left, _LONGEST_NAP))
+
+    async def _renew(self) -> None:
+        since = Stopwatch()
+        self.lease = await self._run(lambda connection: self._leases.renew(connection, self.lease, self._ttl))
+        self._since = since
+
+    async def _run(self, work: Callable[[Connection], _T]) -> _T:
+        try:
+            # Bounded, since a connection whose other end is gone may not say so for minutes.
+            async with asyncio.timeout(max(self._ttl, 1.0)):
+                with translated():
+                    async with self._engine.begin() as connection:
+                        return await connection.run_sync(work)
+        except TimeoutError as error:
+            raise StoreUnavailable(problem="it did not answer in time") from error
+
+
+@asynccontextmanager
+async def keep_lease(
+    engine: AsyncEngine, leases: Leases, lease: Lease, *, ttl: float, since: Stopwatch
+) -> AsyncIterator[HeldLease]:
+    """Keep a lease renewed inside the block, on connections of its own, and release it after.
+
+    A block that an error ends does not release it: the run is nobody's then, and a reaper ends it once it expired.
+    """
+    held = HeldLease(engine, leases, lease, ttl, since)
+    task = asyncio.create_task(held.keep())
+    try:
+        yield held
+    finally:
+        task.cancel()
+        await asyncio.wait({task})
+        if not task.cancelled():
+            task.result()  # an error that nobody foresaw
+    await held.release()
