@@ -106,7 +106,7 @@ async def keep_lease(
     A block that an error ends does not release it: the run is nobody's then, and a reaper ends it once it expired.
     """
     held = HeldLease(engine, leases, lease, ttl, since)
-    task = asyncio.create_task(held.keep())
+    task = asyncio.create_task(held.keep(), name=f"lease on {lease.key}")
     try:
         yield held
     finally:
