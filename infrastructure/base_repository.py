@@ -198,8 +198,8 @@ class BaseRepository(Generic[Model]):
         return decided.pending.handed_out(result) if decided.pending is not None else result
 
     def _run_and_commit(self, session: Session, request: Request) -> Outcome | None:
-        idle = _is_idle(session)
-        alone = idle and _is_alone(session)
+        idle = is_idle(session)
+        alone = idle and is_alone(session)
         tried: list[Batch] = []
         try:
             try:
@@ -259,13 +259,13 @@ def _flush(session: Session) -> None:
         unit.flush()
 
 
-def _is_alone(session: Session) -> bool:
+def is_alone(session: Session) -> bool:
     """Whether a write may commit itself: not inside a transaction of the caller's, nor under hooks that expect one."""
     bind, hooks = session.get_bind(), session.dispatch
     hooked = hooks.after_begin or hooks.before_commit or hooks.before_flush or hooks.after_flush
     return isinstance(bind, Engine) and not hooked
 
 
-def _is_idle(session: Session) -> bool:
+def is_idle(session: Session) -> bool:
     """Whether nothing of the caller's would be committed along."""
     return not (session.in_transaction() or session.new or session.dirty or session.deleted)

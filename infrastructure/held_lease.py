@@ -12,8 +12,8 @@ from sqlalchemy import Connection
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from ..domain import LeaseLost, LedgerError, StoreUnavailable
-from .database_errors import translated
 from .leases import Lease, Leases
+from .short_transactions import transact
 from .stopwatch import Stopwatch
 
 _SHARE = 3
@@ -90,9 +90,7 @@ class HeldLease:
         try:
             # Bounded, since a connection whose other end is gone may not say so for minutes.
             async with asyncio.timeout(max(self._ttl, 1.0)):
-                with translated():
-                    async with self._engine.begin() as connection:
-                        return await connection.run_sync(work)
+                return await transact(self._engine, work, single=True)
         except TimeoutError as error:
             raise StoreUnavailable(problem="it did not answer in time") from error
 

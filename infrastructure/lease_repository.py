@@ -12,10 +12,11 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.orm import Session
 
 from ..domain import DEFAULT_TTL, InvalidInput, LedgerError
-from .base_repository import BaseRepository, Model
+from .base_repository import BaseRepository, Model, is_alone, is_idle
 from .held_lease import HeldLease, keep_lease
 from .leases import Lease, Leases
 from .reaper import Reaped, reap_all
+from .short_transactions import work_directly
 from .stopwatch import Stopwatch
 from .unit_of_work import UnitOfWork
 
@@ -41,11 +42,11 @@ class LeaseRepository(BaseRepository[Model]):
 
     async def renew_lease(self, lease: Lease, *, ttl: float = DEFAULT_TTL) -> Lease:
         """Let it last `ttl` seconds from now on; `LeaseLost` where it is somebody else's, or its run was reaped."""
-        return await self._transact(lambda connection: self._leases.renew(connection, lease, ttl))
+        return await self._transact(lambda connection: self._leases.renew(connection, lease, ttl), single=True)
 
     async def release_lease(self, lease: Lease) -> bool:
         """Give it back; False where it was lost or released before."""
-        return await self._transact(lambda connection: self._leases.release(connection, lease))
+        return await self._transact(lambda connection: self._leases.release(connection, lease), single=True)
 
     async def reap_expired_leases(self, *, limit: int | None = None) -> list[Reaped]:
         """End the executions of this ledger whose lease expired, each in a transaction of its own."""
@@ -84,15 +85,19 @@ class LeaseRepository(BaseRepository[Model]):
             )
         return AsyncEngine(bind)
 
-    async def _transact(self, work: Callable[[Connection], _T]) -> _T:
-        return await self._read(lambda session: self._work(session, work))
+    async def _transact(self, work: Callable[[Connection], _T], *, single: bool = False) -> _T:
+        return await self._read(lambda session: self._work(session, work, single))
 
-    def _work(self, session: Session, work: Callable[[Connection], _T]) -> _T:
+    def _work(self, session: Session, work: Callable[[Connection], _T], single: bool) -> _T:
+        """Run `work` in the session's transaction; where it has none, as `transact` of an engine does."""
         if (unit := UnitOfWork.on(session)) is not None:
             unit.flush()
-        idle = not (session.in_transaction() or session.new or session.dirty or session.deleted)
+        idle = is_idle(session)
+        alone = idle and self._commit and is_alone(session)
+        autocommit = single and alone and session.get_bind().dialect.name != "sqlite"
+        connection = session.connection(execution_options={"isolation_level": "AUTOCOMMIT"} if autocommit else None)
         try:
-            done = work(session.connection())
+            done = work_directly(connection, work) if alone else work(connection)
         except LedgerError:
             if idle:
                 session.commit()  # nothing was written; a rollback would expire what the caller has loaded

@@ -5,7 +5,8 @@ from __future__ import annotations
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import datetime
-from typing import Any, NamedTuple, TypeVar
+from functools import partial
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, delete
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -13,9 +14,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from ..domain import Context, Expire, LedgerError, StoreUnavailable, make_context
 from .batch import make_batch
 from .connections import check_connection, write_transaction
-from .database_errors import translated
 from .event_store import EventStore, Request
 from .leases import Expired, Leases
+from .short_transactions import transact
 from .stream_memory import memory_of
 from .streams import Found, lock_streams
 from .tables import execution_leases
@@ -25,7 +26,6 @@ REAPER = "reaper"
 REASON = "its lease expired"
 
 _PAGE = 100
-_T = TypeVar("_T")
 Transact = Callable[[Callable[[Connection], Any]], Awaitable[Any]]
 """Runs one piece of work in a transaction."""
 
@@ -68,20 +68,20 @@ def reap(connection: Connection, leases: Leases, found: Expired, context: Contex
             context=context,
         )
         work = leases.store.decide(request, Found(True, state, {}, None))  # None for what was deleted
-        status = None
-        if work is not None and work.events:
-            status = work.aggregate.status
-            appended = leases.store.append(connection, make_batch(ledger, [work]))
-            assert appended is not None, "the stream is locked"
-            memory_of(connection).forget(ledger, state)
         column = execution_leases.c
         where = (column.ledger_id == ledger, column.execution_id == execution_id)
         connection.execute(delete(execution_leases).where(*where))
+        status = None
+        if work is not None and work.events:
+            status = work.aggregate.status
+            appended = leases.store.append(connection, make_batch(ledger, [work]))  # last, since it takes the head
+            assert appended is not None, "the stream is locked"
+            memory_of(connection).forget(ledger, state)
         return Reaped(ledger, state.id, state.key, token, held.holder, held.expires_at, now, status)
 
 
 async def reap_all(
-    transact: Transact, leases: Leases, *, ledger: str | None = None, limit: int | None = None, **context: Any
+    run: Transact, leases: Leases, *, ledger: str | None = None, limit: int | None = None, **context: Any
 ) -> AsyncIterator[Reaped]:
     """One pass over all leases that are expired, of one ledger or of all, each in a transaction of its own.
 
@@ -92,7 +92,7 @@ async def reap_all(
     last: Expired | None = None
     reaped = 0
     while limit is None or reaped < limit:
-        page: list[Expired] = await transact(_finder(leases, ledger, last))
+        page: list[Expired] = await run(_finder(leases, ledger, last))
         if not page:
             break
         last = page[-1]
@@ -101,7 +101,7 @@ async def reap_all(
             if reaped == limit:
                 break
             try:
-                done: Reaped | None = await transact(_ender(leases, found, circumstances))
+                done: Reaped | None = await run(_ender(leases, found, circumstances))
             except StoreUnavailable:
                 raise
             except LedgerError as error:
@@ -126,10 +126,4 @@ def reap_expired_leases(
     engine: AsyncEngine, store: EventStore, *, ledger: str | None = None, limit: int | None = None, **context: Any
 ) -> AsyncIterator[Reaped]:
     """One pass over the expired leases of a database, of one ledger or of all; tells of each as it goes."""
-
-    async def transact(work: Callable[[Connection], _T]) -> _T:
-        with translated():
-            async with engine.begin() as connection:
-                return await connection.run_sync(work)
-
-    return reap_all(transact, Leases(store), ledger=ledger, limit=limit, **context)
+    return reap_all(partial(transact, engine), Leases(store), ledger=ledger, limit=limit, **context)

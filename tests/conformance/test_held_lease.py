@@ -130,12 +130,12 @@ async def test_a_database_that_never_answers_is_given_up_and_asked_anew(
 ) -> None:
     run_sync, hung = AsyncConnection.run_sync, 0
 
-    async def hang(self: Any, work: Any) -> Any:
+    async def hang(self: Any, *work: Any) -> Any:
         nonlocal hung
         if not hung:
             hung += 1
             await asyncio.sleep(60)
-        return await run_sync(self, work)
+        return await run_sync(self, *work)
 
     async with running.held_lease("job", holder="a", ttl=0.5) as held:
         monkeypatch.setattr(AsyncConnection, "run_sync", hang)

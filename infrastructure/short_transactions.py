@@ -1,0 +1,43 @@
+"""Short transactions on connections of their own, beside whatever the caller's session does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from sqlalchemy import Connection
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from .connections import can_go_direct, check_connection, go_direct
+from .database_errors import translated
+
+_T = TypeVar("_T")
+
+
+async def transact(engine: AsyncEngine, work: Callable[[Connection], _T], *, single: bool = False) -> _T:
+    """Run `work` and commit it.
+
+    With `single`, what writes is one statement: on PostgreSQL it commits itself, so that a client that vanishes or is
+    stopped halfway leaves no lock behind.
+    """
+    with translated():
+        if single and engine.dialect.name != "sqlite":
+            async with engine.connect() as connection:
+                await connection.execution_options(isolation_level="AUTOCOMMIT")
+                return await connection.run_sync(work)
+        async with engine.begin() as connection:
+            return await connection.run_sync(work_directly, work)
+
+
+def work_directly(connection: Connection, work: Callable[[Connection], _T]) -> _T:
+    """Run `work`; on aiosqlite in its own thread, committed there: so the one lock of a file is had for less long."""
+    if not can_go_direct(connection):
+        return work(connection)
+    check_connection(connection)
+
+    def run(direct: Connection) -> _T:
+        done = work(direct)
+        direct.commit()
+        return done
+
+    return go_direct(connection, run)
