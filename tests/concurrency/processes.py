@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import queue
+import signal
 import subprocess
 import sys
 import threading
@@ -14,10 +15,10 @@ _TIMEOUT = 300.0
 
 
 class Worker:
-    """A process that runs `worker.py`."""
+    """A process that runs `worker.py`, or another script of its kind."""
 
-    def __init__(self) -> None:
-        command = [sys.executable, Path(__file__).with_name("worker.py")]
+    def __init__(self, script: str = "worker.py") -> None:
+        command = [sys.executable, Path(__file__).with_name(script)]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self._answers: queue.Queue[Any] = queue.Queue()
         self.done: list[list[str]] = []
@@ -53,6 +54,14 @@ class Worker:
     def alive(self) -> bool:
         """Whether it runs."""
         return self._process.poll() is None
+
+    def pause(self) -> None:
+        """Stop it wherever it is, as a machine does that is suspended."""
+        self._process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let it go on, as if nothing had happened."""
+        self._process.send_signal(signal.SIGCONT)
 
     def kill(self) -> None:
         """End it at once, whatever it is doing."""
