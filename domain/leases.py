@@ -11,7 +11,8 @@ from .values import shown
 DEFAULT_TTL = 30.0
 """Seconds that a lease lasts from when it was taken or renewed."""
 
-_SHORTEST, _LONGEST = 0.1, 86_400.0
+LEASE_BOUNDS = (0.1, 86_400.0)
+"""Seconds that a lease may last, at least and at most."""
 
 
 class Held(NamedTuple):
@@ -30,10 +31,11 @@ class Held(NamedTuple):
 def check_ttl(value: Any) -> timedelta:
     """How long a lease is to last, in seconds."""
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if not number or not _SHORTEST <= value <= _LONGEST:
+    shortest, longest = LEASE_BOUNDS
+    if not number or not shortest <= value <= longest:
         raise InvalidInput(
             field="ttl",
             problem=f"{shown(value)} is no such length of time",
-            remedy=f"Send seconds, from {_SHORTEST:g} to {_LONGEST:g}.",
+            remedy=f"Send seconds, from {shortest:g} to {longest:g}.",
         )
     return timedelta(seconds=value)

@@ -15,8 +15,8 @@ _BUSY = {
     "40P01": "two transactions waited for each other",
     "55P03": "a lock could not be had in time",
 }
-_UNAVAILABLE = ("08", "53", "57P", "58", "25006")  # the last: a server that was demoted to a standby
-_LOST = ("08", "53300", "57P", "25006")
+_UNAVAILABLE = ("08", "53", "57P", "58", "25006", "25P03")  # a server demoted to a standby; we were silent for too long
+_LOST = ("08", "53300", "57P", "25006", "25P03")
 _UNDEFINED = ("42P01", "42703", "3F000")
 
 

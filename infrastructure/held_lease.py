@@ -19,6 +19,8 @@ from .stopwatch import Stopwatch
 _SHARE = 3
 """A lease is renewed this many times within its `ttl`, so that two tries may fail."""
 _LONGEST_NAP = 1.0
+_PATIENCE = 5.0
+"""Seconds that the database gets for an answer, at least."""
 
 _log = logging.getLogger("execution_ledger.leases")
 _T = TypeVar("_T")
@@ -52,7 +54,26 @@ class HeldLease:
         if self.lost.is_set():
             raise LeaseLost(key=self.lease.key, token=self.lease.token)
 
-    async def keep(self) -> None:
+    @asynccontextmanager
+    async def kept(self) -> AsyncIterator[None]:
+        """Renew it in the background while the block lasts."""
+        task = asyncio.create_task(self._keep(), name=f"lease on {self.lease.key}")
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.wait({task})
+            if not task.cancelled():
+                task.result()  # an error that nobody foresaw
+
+    async def release(self) -> None:
+        """Give it back. One that cannot be given back expires by itself."""
+        try:
+            await self._run(lambda each: self._leases.release(each, self.lease), _PATIENCE)
+        except LedgerError as error:
+            _log.warning("the lease on %r was not released, and will expire: %s", self.lease.key, error)
+
+    async def _keep(self) -> None:
         """Renew it again and again, until it is lost; also while the database is away."""
         failures = 0
         while not self.lost.is_set():
@@ -66,13 +87,6 @@ class HeldLease:
             else:
                 self.trouble, failures = None, 0
 
-    async def release(self) -> None:
-        """Give it back. One that cannot be given back expires by itself."""
-        try:
-            await self._run(lambda connection: self._leases.release(connection, self.lease))
-        except LedgerError as error:
-            _log.warning("the lease on %r was not released, and will expire: %s", self.lease.key, error)
-
     async def _sleep(self, failures: int) -> None:
         """Until the next try is due; in short naps, to notice soon after the machine was suspended."""
         if failures:
@@ -83,33 +97,14 @@ class HeldLease:
 
     async def _renew(self) -> None:
         since = Stopwatch()
-        self.lease = await self._run(lambda connection: self._leases.renew(connection, self.lease, self._ttl))
+        seconds = max(self._ttl, _PATIENCE)
+        self.lease = await self._run(lambda each: self._leases.renew(each, self.lease, self._ttl), seconds)
         self._since = since
 
-    async def _run(self, work: Callable[[Connection], _T]) -> _T:
+    async def _run(self, work: Callable[[Connection], _T], seconds: float) -> _T:
         try:
             # Bounded, since a connection whose other end is gone may not say so for minutes.
-            async with asyncio.timeout(max(self._ttl, 1.0)):
+            async with asyncio.timeout(seconds):
                 return await transact(self._engine, work, single=True)
         except TimeoutError as error:
             raise StoreUnavailable(problem="it did not answer in time") from error
-
-
-@asynccontextmanager
-async def keep_lease(
-    engine: AsyncEngine, leases: Leases, lease: Lease, *, ttl: float, since: Stopwatch
-) -> AsyncIterator[HeldLease]:
-    """Keep a lease renewed inside the block, on connections of its own, and release it after.
-
-    A block that an error ends does not release it: the run is nobody's then, and a reaper ends it once it expired.
-    """
-    held = HeldLease(engine, leases, lease, ttl, since)
-    task = asyncio.create_task(held.keep(), name=f"lease on {lease.key}")
-    try:
-        yield held
-    finally:
-        task.cancel()
-        await asyncio.wait({task})
-        if not task.cancelled():
-            task.result()  # an error that nobody foresaw
-    await held.release()

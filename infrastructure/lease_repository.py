@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from ..domain import DEFAULT_TTL, InvalidInput, LedgerError
 from .base_repository import BaseRepository, Model, is_alone, is_idle
-from .held_lease import HeldLease, keep_lease
+from .held_lease import HeldLease
 from .leases import Lease, Leases
 from .reaper import Reaped, reap_all
 from .short_transactions import work_directly
@@ -62,8 +62,10 @@ class LeaseRepository(BaseRepository[Model]):
         """
         engine, since = self._engine(), Stopwatch()
         lease = await self.take_lease(id, holder=holder, ttl=ttl)
-        async with keep_lease(engine, self._leases, lease, ttl=ttl, since=since) as held:
+        held = HeldLease(engine, self._leases, lease, ttl, since)
+        async with held.kept():
             yield held
+        await held.release()
 
     @property
     def _leases(self) -> Leases:

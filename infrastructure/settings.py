@@ -5,7 +5,8 @@ from __future__ import annotations
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from ..domain import Limits
+from ..domain import DEFAULT_TTL, Limits
+from ..domain.leases import LEASE_BOUNDS
 from ..domain.limits import LEDGER_LENGTH
 
 
@@ -24,6 +25,19 @@ class Settings(BaseSettings):
     )
     max_payload_bytes: int = Field(
         default=Limits().payload_bytes, ge=1024, description="Largest payload of one event, in bytes of UTF-8 JSON."
+    )
+    lease_ttl: float = Field(
+        default=DEFAULT_TTL,
+        ge=LEASE_BOUNDS[0],
+        le=LEASE_BOUNDS[1],
+        description="Seconds that the lease of a run lasts which `record` renews; a run is ended that long after its "
+        "`record` is gone.",
+    )
+    reap_interval: float = Field(
+        default=5,
+        ge=0.05,
+        le=86_400,
+        description="Seconds between two looks for expired leases, of `serve` and of `reap --watch`.",
     )
     receipt_days: float = Field(
         default=30,

@@ -44,8 +44,9 @@ class Notices:
                 hint = "\n" + hint.removeprefix(" · ")
             self._print(line.append(hint, "dim"))
         if writer.ended_by_another:
+            ended = writer.ended_by_another
             self._warn(
-                f"{job_id} was {writer.ended_by_another.source} already; the outcome is kept as its late outcome."
+                f"{job_id} was {ended.status} already; the outcome is kept as its late outcome. {ended.error or ''}"
             )
         if lost_output:
             self._warn(f"output could not be passed on: {lost_output}.")

@@ -9,14 +9,14 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
 
-from ...infrastructure import Settings
+from ...infrastructure import HeldLease, Leases, Settings
 from ..runtime import Ledger, open_ledger, shorten_waits
 from .arguments import Plan, Step
 from .notices import Notices
 from .output import CHUNK, Budget, Chunk, Output
 from .process import Ended, NotStarted, run_process
 from .signals import Signals
-from .start import STEP_VARIABLE, begin, environment
+from .start import STEP_VARIABLE, Begun, begin, environment
 from .writer import LedgerWriter
 
 NOT_RECORDED = 125
@@ -36,19 +36,23 @@ async def record(plan: Plan, settings: Settings, actor: str) -> int:
     # From before the first event on: whatever is recorded as begun is also recorded as cancelled.
     with signals.installed():
         async with open_ledger(settings) as ledger:
-            job_id = await _begin(plan, ledger, actor, signals)
+            job_id, lease, since = await _begin(plan, ledger, actor, signals)
             notices.began(job_id)
             await shorten_waits(ledger, _BUSY_SECONDS)
-            writer = LedgerWriter(ledger, job_id, actor)
-            run = Run(plan, settings, actor, job_id, writer, signals)
-            await run.execute()
-            await writer.close(plan.ledger_wait, signals.unheard)
+            held = HeldLease(ledger.engine, Leases(ledger.store), lease, settings.lease_ttl, since)
+            async with held.kept():
+                writer = LedgerWriter(ledger, job_id, actor, lease)
+                run = Run(plan, settings, actor, job_id, writer, signals)
+                await run.execute()
+                await writer.close(plan.ledger_wait, signals.unheard)
+            if not (len(writer) or writer.refused):  # else the ledger may not know how it ended, and a reaper ends it
+                await held.release()
         notices.ended(job_id, run.status, run.duration, run.error, writer, run.lost_output)
     lost = len(writer) or writer.refused or run.lost_output
     return NOT_RECORDED if lost and run.exit_code == 0 else run.exit_code
 
 
-async def _begin(plan: Plan, ledger: Ledger, actor: str, signals: Signals) -> str:
+async def _begin(plan: Plan, ledger: Ledger, actor: str, signals: Signals) -> Begun:
     """Record the beginning; after a signal, a ledger that does not answer is waited for no longer than `grace`."""
     beginning = asyncio.create_task(begin(plan, ledger, actor))
     signalled = asyncio.create_task(signals.unheard.wait())

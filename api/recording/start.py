@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 import socket
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import make_url
 
 from ...domain import DuplicateJobId, StartStep
-from ...infrastructure import Settings
+from ...domain.limits import KEY_LENGTH
+from ...infrastructure import Lease, Settings
 from ...infrastructure.database_errors import translated
+from ...infrastructure.stopwatch import Stopwatch
 from ..runtime import Ledger, sqlite_file
 from .arguments import Plan, text
 
@@ -19,8 +21,17 @@ JOB_VARIABLE = "EXECUTION_LEDGER_JOB_ID"
 STEP_VARIABLE = "EXECUTION_LEDGER_STEP_ID"
 
 
-async def begin(plan: Plan, ledger: Ledger, actor: str) -> str:
-    """Create and start the execution, in one transaction."""
+class Begun(NamedTuple):
+    """What was begun, and the lease that it is ours by."""
+
+    job_id: str
+    lease: Lease
+    since: Stopwatch
+    """Started before the lease was taken."""
+
+
+async def begin(plan: Plan, ledger: Ledger, actor: str) -> Begun:
+    """Create and start the execution and take its lease, in one transaction."""
     for step in plan.steps:
         if step.name is not None:
             StartStep.of(step.name)  # refused now, or it would be in the middle
@@ -38,17 +49,18 @@ async def begin(plan: Plan, ledger: Ledger, actor: str) -> str:
         attributes.setdefault("parent_step_id", text(step))
     if attributes:
         data["attributes"] = attributes
+    holder = text(f"record {os.getpid()} on {socket.gethostname()}")[:KEY_LENGTH]
     while True:
-        data["job_id"] = plan.job_id or plan.new_job_id()
+        since, data["job_id"] = Stopwatch(), plan.job_id or plan.new_job_id()
         try:
             async with ledger.sessions() as session:
                 repository = ledger.executions(session, commit=False, actor=actor)
                 await repository.create_execution(data, reason=plan.reason)
                 await repository.transition(data["job_id"], "started")
-                await repository.flush()
+                lease = await repository.take_lease(data["job_id"], holder=holder, ttl=ledger.settings.lease_ttl)
                 with translated():
                     await session.commit()
-            return data["job_id"]
+            return Begun(data["job_id"], lease, since)
         except DuplicateJobId:
             if plan.job_id:
                 raise

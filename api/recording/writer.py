@@ -13,13 +13,14 @@ from typing import Any, NamedTuple
 from ...domain import (
     EngineNotConfigured,
     IllegalTransition,
+    LeaseLost,
     LedgerBusy,
     LedgerError,
     SchemaNotReady,
     StoreError,
     StoreUnavailable,
 )
-from ...infrastructure import ExecutionRepository
+from ...infrastructure import ExecutionHistory, ExecutionRepository, Lease
 from ...infrastructure.database_errors import translated
 from ..runtime import Ledger
 
@@ -45,15 +46,17 @@ class Operation(NamedTuple):
 class LedgerWriter:
     """Takes what is to be written at once, and writes it in the background, again and again until the ledger has it."""
 
-    def __init__(self, ledger: Ledger, job_id: str, actor: str) -> None:
+    def __init__(self, ledger: Ledger, job_id: str, actor: str, lease: Lease) -> None:
         self.job_id = job_id
         self.refused: list[LedgerError] = []
         """What the ledger would not take."""
         self.trouble: LedgerError | None = None
         """Why the last try failed; None while all is well."""
-        self.ended_by_another: IllegalTransition | None = None
+        self.ended_by_another: ExecutionHistory | None = None
+        """The run, where it had ended before its outcome was told."""
         self._ledger = ledger
         self._actor = actor
+        self._lease = lease
         self._prefix = f"record-{secrets.token_hex(8)}"
         self._count = 0
         self._unstarted: set[str] = set()
@@ -154,20 +157,27 @@ class LedgerWriter:
             return
         if options.get("step_id") in self._unstarted:
             options = options | {"step_id": None}
+        outcome = operation.method == "update_execution" and "status" in operation.arguments[0]
         try:
-            await getattr(repository, operation.method)(self.job_id, *operation.arguments, **options)
-        except IllegalTransition as error:
-            # Somebody else ended the run meanwhile. Its status stays; what became of the command is kept beside it.
-            self.ended_by_another = error
-            if operation.method == "start_step":
-                self._unstarted.add(operation.arguments[0])
-                return
-            if operation.method != "update_execution":
+            await self._send(repository, operation, options | {"lease": self._lease})
+        except LeaseLost:
+            # We were silent for too long. An outcome would be kept if the run had ended; so somebody else works on it.
+            if outcome:
                 raise
-            fields = operation.arguments[0]
-            if "status" not in fields:  # progress of a run that has ended
-                return
-            options = options | {"command_id": f"{options['command_id']}-late"}
-            await repository.report_late_outcome(
-                self.job_id, fields["status"], fields.get("result"), fields.get("error"), **options
-            )
+            if operation.method != "update_execution":  # what the command said and did is still worth keeping
+                await self._send(repository, operation, options)
+        except IllegalTransition:
+            # Somebody else ended the run meanwhile. What its outcome would have been is kept, progress is of no use.
+            if outcome or operation.method != "update_execution":
+                raise
+
+    async def _send(self, repository: ExecutionRepository, operation: Operation, options: Any) -> None:
+        try:
+            run = await getattr(repository, operation.method)(self.job_id, *operation.arguments, **options)
+        except IllegalTransition:
+            if operation.method != "start_step":
+                raise
+            self._unstarted.add(operation.arguments[0])
+        else:
+            if run is not None and run.late_outcome is not None:
+                self.ended_by_another = run

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import queue
-import signal
 import subprocess
 import sys
 import threading
@@ -55,13 +54,9 @@ class Worker:
         """Whether it runs."""
         return self._process.poll() is None
 
-    def pause(self) -> None:
-        """Stop it wherever it is, as a machine does that is suspended."""
-        self._process.send_signal(signal.SIGSTOP)
-
-    def resume(self) -> None:
-        """Let it go on, as if nothing had happened."""
-        self._process.send_signal(signal.SIGCONT)
+    def send_signal(self, number: int) -> None:
+        """Signal it."""
+        self._process.send_signal(number)
 
     def kill(self) -> None:
         """End it at once, whatever it is doing."""

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
+import signal
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 from datetime import datetime
 from typing import Any
 
 import pytest
 from concurrency.processes import Worker
-from sqlalchemy import make_url, text
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from execution_ledger.infrastructure import ExecutionRepository, create_engine
 from support import Database
 from support.audit import audit, open_plainly
+from support.suspending import suspend
 
 REAPERS = 8
 LEASES = 50
@@ -74,22 +74,6 @@ def has_all(process: Worker) -> bool:
     return len({job_id for job_id, _ in process.done}) == LEASES
 
 
-def suspend(process: Worker, database: Database) -> None:
-    """Stop a process; on SQLite not just while it has the one lock of the file, or everybody would stand still."""
-    while True:
-        process.pause()
-        if database.kind == "postgresql":
-            return
-        try:
-            with closing(sqlite3.connect(make_url(database.url).database or "", isolation_level=None)) as file:
-                file.execute("PRAGMA busy_timeout = 500")
-                file.execute("BEGIN IMMEDIATE")
-                file.execute("ROLLBACK")
-                return
-        except sqlite3.OperationalError:
-            process.resume()
-
-
 def test_no_live_run_is_ended_and_every_dead_one_is_ended_once(processes: list[Worker], database: Database) -> None:
     stalling, mixed, suspended, killed = workers = processes[:4]
     reapers = processes[4:]
@@ -107,11 +91,11 @@ def test_no_live_run_is_ended_and_every_dead_one_is_ended_once(processes: list[W
         reaper.start("reap", name=f"reaper {at}", url=database.url)
 
     until(lambda: has_all(suspended))
-    suspend(suspended, database)
+    suspend(suspended.send_signal, database.url)
     until(lambda: has_all(killed))
     killed.kill()
     until(lambda: count_open(database, "suspended") == 0)
-    suspended.resume()
+    suspended.send_signal(signal.SIGCONT)
 
     answers: dict[str, Any] = {}
     for process in (stalling, mixed, suspended):
