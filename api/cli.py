@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from .terminal import reading_commands, record_command
+from .terminal import reading_commands, reap_command, record_command
 from .terminal.errors import EXIT_CODES, RECORD_EXIT_CODES, explain, print_error
 from .terminal.options import Actor, Database, Given, LedgerName, load_settings
 
@@ -75,6 +75,7 @@ app.command("status")(reading_commands.status)
 app.command("history")(reading_commands.history)
 app.command("timeline")(reading_commands.timeline)
 app.command("ledger")(reading_commands.ledger_)
+app.command("reap", help=reap_command.HELP, short_help="End the runs whose lease expired.")(reap_command.reap)
 
 
 @app.command()

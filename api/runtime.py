@@ -27,6 +27,8 @@ from ..infrastructure.database_errors import translated
 
 _CONNECT_TIMEOUT = 10
 """Seconds to reach a server, unless the URL says `?connect_timeout=…`; the driver's own are more than two minutes."""
+_IDLE_TIMEOUT = 10
+"""Seconds after which PostgreSQL ends a transaction of a process that went silent in the middle of it, at most."""
 
 
 class NothingRecorded(LedgerError):
@@ -63,6 +65,7 @@ async def open_ledger(settings: Settings, *, create: bool = True) -> AsyncIterat
         raise NothingRecorded(path=str(file))
     check_folder(settings.database_url)
     engine = create_engine(settings.database_url, pool_size=settings.pool_size, **_connect_options(settings))
+    _bound_idle_transactions(engine, min(_IDLE_TIMEOUT, settings.lease_ttl))
     try:
         await _check_schema(engine, settings, migrating=create and file is not None)
         sessions = async_sessionmaker(engine, expire_on_commit=False)
@@ -124,6 +127,20 @@ def _connect_options(settings: Settings) -> dict[str, Any]:
     if url.get_backend_name() == "sqlite" or "connect_timeout" in url.query:
         return {}
     return {"connect_args": {"connect_timeout": _CONNECT_TIMEOUT}}
+
+
+def _bound_idle_transactions(engine: AsyncEngine, seconds: float) -> None:
+    """Let nobody who is stopped halfway keep the head of a ledger locked, nor a run that a reaper should end."""
+    if engine.dialect.name != "postgresql":
+        return
+
+    def bound(connection: Any, _: Any) -> None:
+        cursor = connection.cursor()
+        cursor.execute(f"SET idle_in_transaction_session_timeout = {round(seconds * 1000)}")
+        cursor.close()
+        connection.commit()
+
+    event.listen(engine.sync_engine, "connect", bound)
 
 
 async def _check_schema(engine: AsyncEngine, settings: Settings, *, migrating: bool) -> None:

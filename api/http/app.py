@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from ...infrastructure import Settings
 from ..runtime import open_ledger, open_writer
 from . import problem_docs, routes_commands, routes_executions, routes_ledger
-from .housekeeping import forget_receipts_hourly
+from .housekeeping import forget_receipts_hourly, reap_regularly
 from .loopback import LoopbackOnly, RawPaths
 from .problems import install_problems
 
@@ -39,13 +39,15 @@ def create_app(settings: Settings) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with open_ledger(settings) as ledger, open_writer(ledger) as writer:
             app.state.ledger, app.state.writer = ledger, writer
-            housekeeping = asyncio.create_task(forget_receipts_hourly(ledger))
+            housekeeping = [asyncio.create_task(work(ledger)) for work in (forget_receipts_hourly, reap_regularly)]
             try:
                 yield
             finally:
-                housekeeping.cancel()
-                with suppress(asyncio.CancelledError):
-                    await housekeeping
+                for task in housekeeping:
+                    task.cancel()
+                for task in housekeeping:
+                    with suppress(asyncio.CancelledError):
+                        await task
 
     app = FastAPI(
         title="Execution Ledger",

@@ -9,8 +9,10 @@ from datetime import timedelta
 from sqlalchemy import Connection
 
 from ...domain import LedgerError
+from ...infrastructure import Reaped
 from ...infrastructure.database_errors import translated
 from ...projections.ledger_names import ledger_names
+from ..reaping import reap_forever
 from ..runtime import Ledger
 
 _HOUR = 3600.0
@@ -26,6 +28,26 @@ async def forget_receipts_hourly(ledger: Ledger) -> None:
         except LedgerError as error:
             _log.warning("old receipts were not forgotten: %s", error)
         await asyncio.sleep(_HOUR)
+
+
+async def reap_regularly(ledger: Ledger) -> None:
+    """End the runs whose lease expired, of every ledger, now and every few seconds; each is logged."""
+
+    def tell(reaped: Reaped) -> None:
+        if reaped.status is not None:
+            _log.info(
+                "%r of ledger %r is %s: the lease of %r expired",
+                reaped.key,
+                reaped.ledger,
+                reaped.status,
+                reaped.holder,
+            )
+
+    def complain(error: Exception) -> None:
+        unforeseen = not isinstance(error, LedgerError)
+        _log.warning("expired leases were not reaped: %s", error, exc_info=error if unforeseen else None)
+
+    await reap_forever(ledger, tell, complain)
 
 
 async def forget_receipts(ledger: Ledger) -> int:

@@ -1,0 +1,49 @@
+"""The command `reap`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from .errors import explain, print_error
+from .options import Actor, Database, Given, load_settings
+
+HELP = """End the runs whose lease expired: their `record`, or another worker, is gone.
+
+Each is ended once, however many reapers there are, and with the reason. A worker that comes back late loses nothing: \
+its outcome is kept beside that end. `execution-ledger serve` does the same all the time."""
+
+
+def reap(
+    ctx: typer.Context,
+    watch: Annotated[
+        bool, typer.Option("--watch", metavar="", help="Go on, every $EXECUTION_LEDGER_REAP_INTERVAL seconds.")
+    ] = False,
+    database: Database = None,
+    ledger: Annotated[
+        str | None,
+        typer.Option("--ledger", metavar="NAME", help="This ledger only.", show_default="all of the database"),
+    ] = None,
+    actor: Actor = None,
+) -> None:
+    """End the runs whose lease expired."""
+    settings = load_settings(ctx, database_url=database, ledger=ledger, actor=actor)
+    only = settings.ledger if ledger or (ctx.find_root().obj or Given()).ledger else None
+    import asyncio
+
+    from ..reaping import reap_forever, reap_once
+    from ..runtime import open_ledger
+    from .show_reaped import ReapedLines
+
+    lines = ReapedLines(settings.ledger)
+
+    async def run() -> None:
+        async with open_ledger(settings, create=False) as opened:
+            if watch:
+                await reap_forever(opened, lines.add, lambda error: print_error(explain(error)[1]), only)
+            async for reaped in reap_once(opened, only):
+                lines.add(reaped)
+        lines.close()
+
+    asyncio.run(run())
