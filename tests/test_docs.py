@@ -1,4 +1,4 @@
-"""Documents that are made from the code are up to date, and the code in the README runs as printed."""
+"""Documents that are made from the code are up to date, and the code in them runs as printed."""
 
 from __future__ import annotations
 
@@ -37,8 +37,9 @@ def _python_blocks(page: Path) -> list[str]:
     return re.findall(r"^```python\n(.*?)^```", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
 
 
-def test_the_python_examples_of_the_readme_run_as_printed(tmp_path: Path) -> None:
-    blocks = _python_blocks(ROOT / "README.md")
+@pytest.mark.parametrize("page", ["README.md", "docs/leases.md"])
+def test_the_python_examples_run_as_printed(tmp_path: Path, page: str) -> None:
+    blocks = _python_blocks(ROOT / page)
     assert blocks
     for number, block in enumerate(blocks):
         folder = tmp_path / str(number)

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from .errors import explain, print_error
-from .options import Actor, Database, Given, load_settings
+from .options import Database, Given, load_settings
 
 HELP = """End the runs whose lease expired: their `record`, or another worker, is gone.
 
@@ -25,7 +25,15 @@ def reap(
         str | None,
         typer.Option("--ledger", metavar="NAME", help="This ledger only.", show_default="all of the database"),
     ] = None,
-    actor: Actor = None,
+    actor: Annotated[
+        str | None,
+        typer.Option(
+            "--actor",
+            metavar="NAME",
+            help="Who is recorded as the actor; else $EXECUTION_LEDGER_ACTOR, else `reaper`.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """End the runs whose lease expired."""
     settings = load_settings(ctx, database_url=database, ledger=ledger, actor=actor)

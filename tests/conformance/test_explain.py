@@ -54,6 +54,9 @@ INSERT INTO ledgers (ledger_id, created_at) SELECT 'ledger-' || n, {START} FROM 
 INSERT INTO execution_steps (ledger_id, execution_id, step_id, name, started_at)
 SELECT 'default', md5(n::text)::uuid, 'open', 'open', {START} FROM generate_series(1, {ROWS}) n""",
     f"""
+INSERT INTO execution_leases (ledger_id, execution_id, token, holder, taken_at, expires_at)
+SELECT 'default', md5(n::text)::uuid, 0, 'w', {START}, {START} FROM generate_series(1, {ROWS}) n""",
+    f"""
 INSERT INTO command_receipts (ledger_id, command_id, fingerprint, event_count, outcome, recorded_at)
 SELECT 'default', 'command-' || n, '', 0, '{{}}', {START} + n * interval '1 second'
 FROM generate_series(1, {ROWS}) n""",
@@ -66,6 +69,7 @@ TABLES = (
     "execution_history",
     "execution_events",
     "execution_steps",
+    "execution_leases",
     "command_receipts",
 )
 Ask = Callable[[AsyncSession], Awaitable[Any]]
@@ -182,6 +186,24 @@ async def test_an_append_reads_and_writes_by_key(full_engine: AsyncEngine) -> No
         assert f" {index} " in appended, appended
     for table in TABLES:
         assert f"Seq Scan on {table}" not in read + appended
+
+
+@pytest.mark.parametrize("only", ["SELECT", "UPDATE", "DELETE"])
+async def test_leases_are_reached_by_key_and_expired_ones_in_the_order_of_the_keys(
+    full_engine: AsyncEngine, only: str
+) -> None:
+    async def work(session: AsyncSession) -> None:
+        repository = ExecutionRepository(session)
+        created = await repository.create_execution({"job_id": f"leased for {only}"})
+        lease = await repository.take_lease(created.id, holder="a")
+        await repository.release_lease(await repository.renew_lease(lease))
+        (reaped,) = await repository.reap_expired_leases(limit=1)
+        assert reaped.holder == "w"
+
+    plan = await plans(full_engine, work, only)
+    assert " execution_leases_pkey " in plan, plan
+    for table in TABLES:
+        assert f"Seq Scan on {table}" not in plan, plan
 
 
 async def test_appends_scan_no_large_table_once_their_statements_are_prepared(full_engine: AsyncEngine) -> None:

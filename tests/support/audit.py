@@ -31,6 +31,8 @@ _TIMES = frozenset(
         "updated_at",
         "completed_at",
         "finished_at",
+        "taken_at",
+        "expires_at",
     ]
 )
 _JSON = frozenset(["inputs", "result", "partial_results", "late_outcome", "attributes"])
@@ -104,6 +106,7 @@ def audit_ledger(connection: Connection, name: str) -> Ledger:
     _check_rows(ledger)
     _check_counters(ledger)
     _check_steps(ledger, _rows(connection, "SELECT * FROM execution_steps WHERE ledger_id = :ledger", name))
+    _check_leases(ledger, _rows(connection, "SELECT * FROM execution_leases WHERE ledger_id = :ledger", name))
     _check_receipts(ledger, _rows(connection, "SELECT * FROM command_receipts WHERE ledger_id = :ledger", name))
     ledger.root = _check_hashes(ledger)
     return ledger
@@ -178,6 +181,13 @@ def _check_steps(ledger: Ledger, rows: list[dict[str, Any]]) -> None:
     stored = {(row["execution_id"], row["step_id"]): {name: row[name] for name in columns} for row in rows}
     assert stored == expected
     ledger.steps = {(ledger.streams[id]["job_id"], step): row["outcome"] for (id, step), row in stored.items()}
+
+
+def _check_leases(ledger: Ledger, rows: list[dict[str, Any]]) -> None:
+    for row in rows:
+        assert row["token"] == ledger.streams[row["execution_id"]]["lease_token"] > 0, "a lease that guards nothing"
+        assert row["holder"]
+    assert all(stream["lease_token"] >= 0 for stream in ledger.streams.values())
 
 
 def _check_receipts(ledger: Ledger, rows: list[dict[str, Any]]) -> None:
