@@ -22,13 +22,11 @@ from ..infrastructure import (
     create_engine,
     migrate,
 )
-from ..infrastructure.connections import parse_url
+from ..infrastructure.connections import IDLE_TIMEOUT, parse_url
 from ..infrastructure.database_errors import translated
 
 _CONNECT_TIMEOUT = 10
 """Seconds to reach a server, unless the URL says `?connect_timeout=…`; the driver's own are more than two minutes."""
-_IDLE_TIMEOUT = 10
-"""Seconds after which PostgreSQL ends a transaction of a process that went silent in the middle of it, at most."""
 
 
 class NothingRecorded(LedgerError):
@@ -65,7 +63,7 @@ async def open_ledger(settings: Settings, *, create: bool = True) -> AsyncIterat
         raise NothingRecorded(path=str(file))
     check_folder(settings.database_url)
     engine = create_engine(settings.database_url, pool_size=settings.pool_size, **_connect_options(settings))
-    _bound_idle_transactions(engine, min(_IDLE_TIMEOUT, settings.lease_ttl))
+    _bound_idle_transactions(engine, min(IDLE_TIMEOUT, settings.lease_ttl))
     try:
         await _check_schema(engine, settings, migrating=create and file is not None)
         sessions = async_sessionmaker(engine, expire_on_commit=False)

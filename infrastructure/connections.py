@@ -24,6 +24,9 @@ BUSY_TIMEOUT = 30.0
 _LOCK_TIMEOUT = 250
 """Milliseconds that a transaction of a writer waits for a lock."""
 
+IDLE_TIMEOUT = 10
+"""Seconds after which PostgreSQL ends a transaction of a process of ours that went silent in the middle of it."""
+
 _ASYNC = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+psycopg", "postgres": "postgresql+psycopg"}
 _SYNC = {"sqlite": "sqlite", "postgresql": "postgresql+psycopg", "postgres": "postgresql+psycopg"}
 _CHECKED = "execution_ledger.checked"
@@ -66,7 +69,7 @@ def create_writer_engine(url: str, size: int, patience: float) -> Engine:
     # What a group touches is in memory, so that looking up its keys costs next to nothing, whatever the default says.
     planner = "-c enable_seqscan=off -c random_page_cost=0.1"
     # So that whoever holds a ledger holds up no other one for long; the writer tries again.
-    waits = f"-c lock_timeout={_LOCK_TIMEOUT}"
+    waits = f"-c lock_timeout={_LOCK_TIMEOUT} -c idle_in_transaction_session_timeout={IDLE_TIMEOUT}s"
     return create_sync_engine(
         url,
         pool_size=size,

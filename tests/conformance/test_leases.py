@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
@@ -20,7 +21,7 @@ from execution_ledger.domain import (
     UnknownExecution,
     VersionConflict,
 )
-from execution_ledger.infrastructure import EventStore, ExecutionRepository, Lease, Leases, create_engine
+from execution_ledger.infrastructure import EventStore, ExecutionRepository, GroupWriter, Lease, Leases, create_engine
 from execution_ledger.infrastructure.leases import Expired
 from execution_ledger.infrastructure.reaper import reap
 from execution_ledger.infrastructure.tables import execution_leases, execution_streams
@@ -453,6 +454,34 @@ async def test_a_process_that_remembers_an_older_token_is_fenced_all_the_same(
         await worker.add_note("job", "without")
     await elsewhere.dispose()
     assert await ledger.types(engine) == ["created", "noted", "noted"]
+
+
+async def test_a_group_of_commands_is_fenced_one_by_one(
+    running: ExecutionRepository, database: Database, sessions: Sessions, engine: AsyncEngine
+) -> None:
+    await running.create_execution({"job_id": "other", "status": "running"})
+    old = await running.take_lease("job", holder="a", ttl=60)
+    other = await running.take_lease("other", holder="a", ttl=0.1)
+    new = await running.take_lease("job", holder="a", ttl=60)
+    await until_expired(running, other)
+    assert len(await running.reap_expired_leases()) == 1
+
+    async with GroupWriter(database.url) as writer, sessions() as session:
+        repository = ExecutionRepository(session, writer=writer)
+        for _ in range(2):  # at the second time, all of them go into one transaction
+            told = await asyncio.gather(
+                repository.add_note("job", "stale", lease=old),
+                repository.add_note("job", "mine", lease=new),
+                repository.add_note("job", "anybody's"),
+                repository.mark_execution_completed("other", 1, lease=other),
+                return_exceptions=True,
+            )
+            assert [type(each).__name__ for each in told] == ["LeaseLost", *["ExecutionHistory"] * 3]
+        held = await repository.take_lease("job", holder="a", ttl=60)
+        await repository.add_note("job", "mine again", lease=held)
+        assert await repository.release_lease(held)
+    notes = [json.loads(each.data)["text"] for each in await ledger.events(engine) if each.type == "execution.noted"]
+    assert sorted(notes) == ["anybody's", "anybody's", "mine", "mine", "mine again"]
 
 
 async def test_an_expected_version_still_counts(running: ExecutionRepository) -> None:
