@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -102,6 +103,17 @@ async def test_it_tells_when_it_was_lost(running: ExecutionRepository, engine: A
         with pytest.raises(LeaseLost):
             await running.add_note("job", "n", lease=held.lease)
     assert await tokens(engine) == [2], "what is not ours is not released"
+
+
+async def test_after_the_machine_slept_it_is_renewed_at_once(
+    running: ExecutionRepository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running.held_lease("job", holder="a", ttl=600) as held:
+        now = time.time
+        monkeypatch.setattr(time, "time", lambda: now() + 3_600)  # the other clock stood still
+        assert held.remaining < 0
+        await renewed(held)
+        assert held.remaining > 0
 
 
 async def test_while_the_database_is_away_it_goes_on_trying(

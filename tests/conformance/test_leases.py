@@ -18,10 +18,19 @@ from execution_ledger.domain import (
     InvalidInput,
     LeaseHeld,
     LeaseLost,
+    LedgerBusy,
     UnknownExecution,
     VersionConflict,
 )
-from execution_ledger.infrastructure import EventStore, ExecutionRepository, GroupWriter, Lease, Leases, create_engine
+from execution_ledger.infrastructure import (
+    EventStore,
+    ExecutionRepository,
+    GroupWriter,
+    Lease,
+    Leases,
+    create_engine,
+    reaper,
+)
 from execution_ledger.infrastructure.leases import Expired
 from execution_ledger.infrastructure.reaper import reap
 from execution_ledger.infrastructure.tables import execution_leases, execution_streams
@@ -94,6 +103,20 @@ async def test_renewing_touches_the_lease_and_nothing_else(running: ExecutionRep
     await running.renew_lease(lease, ttl=20)
     after = await ledger.everything(engine)
     assert {name for name in before if before[name] != after[name]} == {"execution_leases"}
+
+
+@pytest.mark.store("postgresql")
+async def test_renewals_stay_on_their_page_and_leave_the_indexes_alone(
+    running: ExecutionRepository, engine: AsyncEngine
+) -> None:
+    lease = await running.take_lease("job", holder="a", ttl=10)
+    for _ in range(30):
+        lease = await running.renew_lease(lease)
+    await running.session.execute(text("SELECT pg_stat_force_next_flush()"))
+    await running.session.commit()
+    statistics = text("SELECT n_tup_upd, n_tup_hot_upd FROM pg_stat_user_tables WHERE relname = 'execution_leases'")
+    async with engine.connect() as connection:
+        assert (await connection.execute(statistics)).one() == (30, 30)
 
 
 async def test_while_a_lease_lasts_nobody_else_gets_one(running: ExecutionRepository, engine: AsyncEngine) -> None:
@@ -288,11 +311,46 @@ async def test_the_reaper_works_page_by_page_on_its_own_ledger_up_to_a_limit(ses
     assert len(await other.reap_expired_leases()) == 1
 
 
+async def test_a_reaper_in_the_callers_transaction_commits_nothing(
+    running: ExecutionRepository, session: AsyncSession, engine: AsyncEngine
+) -> None:
+    lease = await running.take_lease("job", holder="a", ttl=0.1)
+    await until_expired(running, lease)
+    unit = ExecutionRepository(session, commit=False)
+    for commit in (False, True):
+        await unit.add_note("job", "flushed before")
+        (reaped,) = await unit.reap_expired_leases()
+        assert reaped.status == "failed"
+        await (session.commit() if commit else session.rollback())
+        assert await ledger.types(engine) == ["created", *(["noted", "failed"] if commit else [])]
+
+
+async def test_a_lease_that_cannot_be_reaped_keeps_no_other_from_it(
+    running: ExecutionRepository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(5):
+        await running.create_execution({"job_id": f"{number}"})
+        lease = await running.take_lease(f"{number}", holder="a", ttl=0.1)
+    await until_expired(running, lease)
+    reap_one = reaper.reap
+
+    def fail(connection: Any, leases_: Any, found: Expired, context: Any) -> Any:
+        if found.execution_id == lease.execution_id:
+            raise LedgerBusy(problem="p", remedy="r")
+        return reap_one(connection, leases_, found, context)
+
+    monkeypatch.setattr(reaper, "reap", fail)
+    with pytest.raises(LedgerBusy):
+        await running.reap_expired_leases()
+    statuses = {row.job_id: row.status for row in await running.get_all()}
+    assert statuses == {"job": "running", **dict.fromkeys("0123", "failed"), "4": "pending"}
+
+
 async def test_a_reaper_has_the_name_that_its_repository_has(running: ExecutionRepository, engine: AsyncEngine) -> None:
     lease = await running.take_lease("job", holder="a", ttl=0.1)
     await until_expired(running, lease)
-    reaper = ExecutionRepository(running.session, actor="night watch", correlation_id="pass 7")
-    assert len(await reaper.reap_expired_leases()) == 1
+    watch = ExecutionRepository(running.session, actor="night watch", correlation_id="pass 7")
+    assert len(await watch.reap_expired_leases()) == 1
     failed = (await ledger.events(engine))[-1]
     assert (failed.actor, failed.correlation_id, failed.reason) == ("night watch", "pass 7", "its lease expired")
 
