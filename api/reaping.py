@@ -21,13 +21,17 @@ def reap_once(ledger: Ledger, only: str | None = None) -> AsyncIterator[Reaped]:
 async def reap_forever(
     ledger: Ledger, tell: Callable[[Reaped], object], complain: Callable[[Exception], object], only: str | None = None
 ) -> None:
-    """A pass every so many seconds. A failure is told, and tried again."""
+    """A pass every so many seconds. A failure is tried again, and told once as long as it stays the same."""
+    told = ""
     while True:
         try:
             async for reaped in reap_once(ledger, only):
                 tell(reaped)
-        except Exception as error:
-            complain(error)  # an error of ours, too: the next pass may do what this one could not
+            told = ""
+        except Exception as error:  # one of ours, too: the next pass may do what this one could not
+            if (problem := f"{type(error).__name__}: {error}") != told:
+                complain(error)
+            told = problem
         await pause(ledger.settings.reap_interval)
 
 
