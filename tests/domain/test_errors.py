@@ -27,6 +27,8 @@ DATA: dict[str, dict[str, Any]] = {
     "CommandIdReused": {"command_id": "c"},
     "LedgerBusy": {"problem": "p", "remedy": "r"},
     "StoreUnavailable": {"problem": "p"},
+    "OutcomeUnknown": {"problem": "p"},
+    "WriterClosed": {},
     "StoreError": {"problem": "p"},
     "UnitRefused": {"problem": "p"},
     "SchemaNotReady": {"problem": "p"},
