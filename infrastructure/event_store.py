@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any, NamedTuple
@@ -116,6 +116,7 @@ class EventStore:
         connection breaks, `recover` tells what became of it.
         """
         check_connection(connection)
+        request = self.named(request)
         tried = [] if tried is None else tried
         # A violated key aborts a PostgreSQL transaction that is not ours to lose; only these commands insert keys.
         savepoint = not autocommit and (isinstance(request.command, Create) or request.command_id is not None)
@@ -141,6 +142,14 @@ class EventStore:
             # Writers of one execution would meet again and again: from the second try on, they queue for its row.
             moved, recalled = outcome.moved, None
         raise LedgerBusy(problem="too many writers change the same execution", remedy="Try again later.")
+
+    def named(self, request: Request) -> Request:
+        """The same command; one that creates is about the entity that its details name, whatever its target says."""
+        if not isinstance(request.command, Create):
+            return request
+        key = getattr(request.command.details, self.entity.aggregate.key_field, None)
+        target = key if isinstance(key, str) else None
+        return request if request.target == target else replace(request, target=target)
 
     def _recall(self, connection: Connection, request: Request) -> _Recalled | None:
         """What a read would tell, as far as this process knows, where that is all that the command needs."""

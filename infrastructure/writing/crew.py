@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from threading import Condition, Thread, current_thread
 from typing import Any
@@ -35,6 +36,12 @@ class Job:
     def ledger(self) -> str:
         """Where they belong."""
         return self.requests[0].ledger
+
+    def begin(self) -> bool:
+        """Whether it is still wanted. From now on no thread can cancel it: that would say it was not done."""
+        if isinstance(self.future, Future):
+            return self.future.set_running_or_notify_cancel()
+        return not self.future.cancelled()
 
 
 Outcomes = Sequence[tuple[Job, Sequence[Answer] | BaseException]]
@@ -185,10 +192,10 @@ class Crew:
         outcomes: list[tuple[Job, Sequence[Answer] | BaseException]] = []
         wanted: list[Job] = []
         for job in (job for flight in flights for job in flight.jobs):
-            if job.future.cancelled():
-                outcomes.append((job, ()))
-            else:
+            if job.begin():
                 wanted.append(job)
+            else:
+                outcomes.append((job, ()))
         requests = [request for job in wanted for request in job.requests]
         if not requests:
             return outcomes

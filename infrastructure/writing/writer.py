@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict, deque
-from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import AsyncIterable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from threading import Lock
 from types import TracebackType
@@ -20,6 +20,7 @@ from ..event_store import EventStore, Outcome, Request
 from .bulk import BulkReport, Progress, Refused, execute_many, of_executions, of_requests
 from .commit import Committer
 from .crew import Crew, Job, Outcomes
+from .gate import Gate
 from .group import Answer
 
 
@@ -67,13 +68,10 @@ class GroupWriter:
             depth=min(2, workers),
             ledgers=ledgers,
         )
+        self._gate = Gate(capacity)
         self._inboxes: WeakKeyDictionary[asyncio.AbstractEventLoop, list[Job]] = WeakKeyDictionary()
-        self._capacity = capacity
-        self._size = 0
-        """Commands that wait or are being written."""
         self._lock = Lock()
-        self._room: deque[Future[None] | asyncio.Future[None]] = deque()
-        """Callers that wait until there are fewer."""
+        """Of the inboxes."""
 
     async def __aenter__(self) -> Self:
         return self
@@ -95,7 +93,7 @@ class GroupWriter:
 
     async def execute_together(self, requests: Sequence[Request], *, rows: bool = False) -> Sequence[Answer]:
         """Run commands of one ledger, in this order and next to each other; an answer for each, refusals among them."""
-        return await (await self.send(requests, rows=rows)) if requests else []
+        return await (await self.send(requests, rows=rows))
 
     async def send(self, requests: Sequence[Request], *, rows: bool = False) -> asyncio.Future[Sequence[Answer]]:
         """The same in two steps: this one takes the commands in, what it returns is awaited for their answers."""
@@ -104,28 +102,26 @@ class GroupWriter:
                 field="ledger", problem="differs among the commands", remedy="Send one ledger's at a time."
             )
         loop = asyncio.get_running_loop()
-        while not self._admit(len(requests)):
-            await self._wait_for_room(loop.create_future())
-        job = Job(requests, rows, loop.create_future())
-        inbox = self._inboxes.get(loop)
-        if inbox is None:
-            inbox = self._inboxes[loop] = []
-        if not inbox:
-            # Not at once: whoever is ready in this round of the loop gets into the same group.
-            loop.call_soon(self._send, inbox)
-        inbox.append(job)
-        return job.future
+        future: asyncio.Future[Sequence[Answer]] = loop.create_future()
+        if not requests:
+            future.set_result([])
+            return future
+        await self._gate.enter(len(requests))
+        with self._lock:
+            inbox = self._inboxes.get(loop)
+            if inbox is None:
+                inbox = self._inboxes[loop] = []
+            if not inbox:
+                # Not at once: whoever is ready in this round of the loop gets into the same group.
+                loop.call_soon(self._send, inbox)
+            inbox.append(Job([*map(self.store.named, requests)], rows, future))
+        return future
 
     def submit(self, request: Request, *, row: bool = True) -> Future[Outcome | None]:
         """The same for threads: a future of the outcome. Waits here while too many commands wait."""
-        while not self._admit(1):
-            room: Future[None] = Future()
-            self._room.append(room)
-            if self._size < self._capacity:
-                self._make_room()
-            room.result()
+        self._gate.enter_from_thread(1)
         future: Future[Any] = Future()
-        self._send([Job([request], row, future)])
+        self._put([Job([self.store.named(request)], row, future)])
         return future
 
     async def execute_many(
@@ -159,48 +155,34 @@ class GroupWriter:
 
     async def close(self, timeout: float | None = None) -> None:
         """Take in nothing more, write what waits, and end. What is not written within `timeout` seconds is refused."""
-        for inbox in list(self._inboxes.values()):
-            self._send(inbox)
         await asyncio.to_thread(self.close_and_wait, timeout)
 
     def close_and_wait(self, timeout: float | None = None) -> None:
         """The same for threads."""
+        self._gate.close()
+        with self._lock:
+            inboxes = list(self._inboxes.values())
+        for inbox in inboxes:
+            self._send(inbox)
         left_over = self._crew.close(timeout)
         self._deliver([(job, WriterClosed()) for job in left_over])
         if self._own:
             self._engine.dispose()
 
-    def _admit(self, count: int) -> bool:
-        with self._lock:
-            if self._size and self._size + count > self._capacity:
-                return False
-            self._size += count
-            return True
-
-    async def _wait_for_room(self, room: asyncio.Future[None]) -> None:
-        self._room.append(room)
-        if self._size < self._capacity:
-            self._make_room()  # it came between our look and our place in the line
-        await room
-
-    def _make_room(self) -> None:
-        free = self._capacity - self._size
-        while free > 0 and self._room:
-            _settle(self._room.popleft(), None)
-            free -= 1
-
     def _send(self, inbox: list[Job]) -> None:
-        jobs, inbox[:] = list(inbox), []
-        if not jobs:
-            return
+        with self._lock:
+            jobs, inbox[:] = list(inbox), []
+        if jobs:
+            self._put(jobs)
+
+    def _put(self, jobs: Sequence[Job]) -> None:
         try:
             self._crew.put(jobs)
         except WriterClosed as closed:
             self._deliver([(job, closed) for job in jobs])
 
     def _deliver(self, outcomes: Outcomes) -> None:
-        with self._lock:
-            self._size -= sum(len(job.requests) for job, _ in outcomes)
+        self._gate.leave(sum(len(job.requests) for job, _ in outcomes))
         of_loop: dict[asyncio.AbstractEventLoop, list[tuple[Any, Any]]] = defaultdict(list)
         for job, outcome in outcomes:
             if isinstance(job.future, Future):
@@ -208,22 +190,15 @@ class GroupWriter:
             else:
                 of_loop[job.future.get_loop()].append((job.future, outcome))
         for loop, group in of_loop.items():
-            _call(loop, lambda group=group: [_set(future, outcome) for future, outcome in group])
-        self._make_room()
+            try:
+                loop.call_soon_threadsafe(_set_all, group)
+            except RuntimeError:  # the loop has ended, and with it whoever waited
+                continue
 
 
-def _settle(future: Future[None] | asyncio.Future[None], value: None) -> None:
-    if isinstance(future, Future):
-        future.set_result(value)
-    else:
-        _call(future.get_loop(), lambda: _set(future, value))
-
-
-def _call(loop: asyncio.AbstractEventLoop, call: Callable[[], object]) -> None:
-    try:
-        loop.call_soon_threadsafe(call)
-    except RuntimeError:  # the loop has ended, and with it whoever waited
-        return
+def _set_all(outcomes: Sequence[tuple[asyncio.Future[Any], Any]]) -> None:
+    for future, outcome in outcomes:
+        _set(future, outcome)
 
 
 def _set(future: asyncio.Future[Any], outcome: Any) -> None:
@@ -236,7 +211,7 @@ def _set(future: asyncio.Future[Any], outcome: Any) -> None:
 
 
 def _settle_thread(future: Future[Any], outcome: Any) -> None:
-    if not future.set_running_or_notify_cancel():
+    if future.cancelled() or not (future.running() or future.set_running_or_notify_cancel()):
         return
     answer = outcome if isinstance(outcome, BaseException) else outcome[0]
     if isinstance(answer, BaseException):
