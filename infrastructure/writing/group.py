@@ -10,8 +10,9 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
-from ...domain import LedgerError
+from ...domain import Create, LedgerError
 from ..batch import Appended, Batch, Row, Work, make_batch
+from ..database_errors import UniqueViolation
 from ..event_store import EventStore, Outcome, Request, check_same_command
 from ..recovery import find_batch
 from ..stream_memory import memory_of
@@ -56,10 +57,15 @@ class LedgerGroup:
     """Rows before and after each new event, JSON as text, of the streams whose row before is known."""
 
     def decide(self, connection: Connection, request: Request) -> None:
-        """Decide on one command; a refusal is its own."""
+        """Decide on one command; a refusal is its own.
+
+        But one that creates, and was taken for new, may be refused for another reason once all is read.
+        """
         try:
             self.answers.append(self._decide(connection, request))
         except LedgerError as error:
+            if self.known.expect_new and isinstance(request.command, Create):
+                raise UniqueViolation from error
             self.answers.append(error)
 
     def _decide(self, connection: Connection, request: Request) -> Answer | Decided:

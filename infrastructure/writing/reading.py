@@ -35,6 +35,8 @@ def target_of(request: Request) -> Target | None:
 class Known:
     """What was read."""
 
+    expect_new: bool
+    """Whether nothing was read for commands that create."""
     states: dict[tuple[str, Target], StreamState] = field(default_factory=dict)
     """By ledger, and id as well as stream."""
     steps: dict[UUID, dict[str, Step]] = field(default_factory=dict)
@@ -55,7 +57,7 @@ def read_group(connection: Connection, requests: Sequence[Request], *, expect_ne
     targets = {(each.ledger, target) for each in looked_up if (target := target_of(each)) is not None}
     ids = [(ledger, target) for ledger, target in targets if isinstance(target, int)]
     streams = [(ledger, target) for ledger, target in targets if isinstance(target, UUID)]
-    find, known = _Finder(connection, {each.ledger for each in requests}), Known()
+    find, known = _Finder(connection, {each.ledger for each in requests}), Known(expect_new)
     if ids and streams:  # ids never change, so they may be looked up before the lock
         ids += [(row.ledger_id, row.id) for row in find("id", ("execution_id", streams))]
         streams = []
