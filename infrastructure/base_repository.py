@@ -129,7 +129,7 @@ class BaseRepository(Generic[Model]):
 
     async def _read(self, read: Callable[[Session], _T]) -> _T:
         with translated():
-            return await self.session.run_sync(read)
+            return await self.session.run_sync(_read_or_again, read)
 
     def _find(self, session: Session, target: int | str) -> Model | None:
         unit = UnitOfWork.on(session)
@@ -156,7 +156,7 @@ class BaseRepository(Generic[Model]):
         with translated():
             if self._writer is not None:
                 # What the session has under way is committed as ever; on SQLite it would keep the writer waiting, too.
-                await self.session.commit()
+                await self.session.run_sync(_commit_all)
                 outcome = await self._writer.execute(request)
                 return None if outcome is None else answer(outcome.row)
             return await self.session.run_sync(self._run, request, answer)
@@ -180,7 +180,7 @@ class BaseRepository(Generic[Model]):
         if UnitOfWork.on(session):
             # Together with what waits there: a second append in one transaction would take locks against the order.
             result = self._submit(session, request, answer)
-            session.commit()
+            _commit_all(session)
             return result
         outcome = self._run_and_commit(session, request)
         return None if outcome is None else answer(outcome.row)
@@ -199,12 +199,12 @@ class BaseRepository(Generic[Model]):
         try:
             try:
                 return self._attempt(session, request, tried, idle=idle, alone=alone)
-            except DBAPIError as error:
+            except (DBAPIError, OSError) as error:
                 if not (alone and is_lost(error)):
                     raise
                 # A server that restarted leaves dead connections in the pool; all of them are replaced by now.
                 return self._attempt(session, request, tried, idle=idle, alone=alone)
-        except DBAPIError as error:
+        except (DBAPIError, OSError) as error:
             if tried and alone and is_lost(error):
                 raise OutcomeUnknown(problem=str(translate(error))) from error
             raise
@@ -218,20 +218,22 @@ class BaseRepository(Generic[Model]):
             options = {"isolation_level": "AUTOCOMMIT"} if autocommit else None
             connection = session.connection(execution_options=options)
             check_connection(connection)
-            outcome = self._store.recover(connection, request, tried) if tried else None
-            if outcome is None and alone and can_go_direct(connection):
+            if alone and can_go_direct(connection):
                 outcome = go_direct(connection, lambda direct: self._execute_and_commit(direct, request))
-            elif outcome is None:
+            else:
                 outcome = self._store.execute(connection, request, autocommit=autocommit, tried=tried)
         except LedgerError:
             if idle:
                 session.commit()  # nothing was written; a rollback would expire what the caller has loaded
             raise
-        except BaseException:
+        except BaseException as error:
             if idle:
-                session.rollback()
+                _end(session, lost=isinstance(error, (DBAPIError, OSError)) and is_lost(error))
             raise
-        session.commit()
+        if alone:
+            session.commit()
+        else:
+            _commit_all(session)
         return outcome
 
     def _execute_and_commit(self, connection: Connection, request: Request) -> Outcome | None:
@@ -252,6 +254,37 @@ class BaseRepository(Generic[Model]):
 def _flush(session: Session) -> None:
     if (unit := UnitOfWork.on(session)) is not None:
         unit.flush()
+
+
+def _read_or_again(session: Session, read: Callable[[Session], _T]) -> _T:
+    """Read, and once again where the connection was lost and nothing of the caller's went with it."""
+    idle = _is_idle(session)
+    try:
+        return read(session)
+    except (DBAPIError, OSError) as error:
+        if not (idle and is_lost(error)):
+            raise
+        _end(session, lost=True)
+        return read(session)
+
+
+def _commit_all(session: Session) -> None:
+    """Commit what is the caller's, too. Where no answer comes, nobody knows whether it was."""
+    try:
+        session.commit()
+    except (DBAPIError, OSError) as error:
+        if is_lost(error):
+            raise OutcomeUnknown(problem=str(translate(error))) from error
+        raise
+
+
+def _end(session: Session, *, lost: bool) -> None:
+    """End a transaction that held nothing of the caller's, whose loaded objects are as good as before if it was lost."""
+    transaction = session.get_transaction()
+    if lost and transaction is not None:
+        transaction.close(invalidate=True)
+    else:
+        session.rollback()
 
 
 def _is_alone(session: Session) -> bool:

@@ -17,6 +17,8 @@ _BUSY = {
 }
 _UNAVAILABLE = ("08", "53", "57P", "58", "25006")  # the last: a server that was demoted to a standby
 _LOST = ("08", "53300", "57P", "25006")
+_OPEN = ("08", "57P")
+"""Of these, what may come after the server did what it was asked to."""
 _UNDEFINED = ("42P01", "42703", "3F000")
 
 
@@ -50,7 +52,7 @@ def translate(error: Exception) -> LedgerError:
         if state in _UNDEFINED:
             return SchemaNotReady(problem=f"The tables are missing or old ({problem})")
         return StoreError(problem=problem)
-    return _translate_sqlite(getattr(original, "sqlite_errorname", ""), problem, error)
+    return _translate_sqlite(_sqlite_name(error), problem, error)
 
 
 def _translate_sqlite(name: str, problem: str, error: Exception) -> LedgerError:
@@ -85,12 +87,23 @@ def is_conflict(error: DBAPIError) -> bool:
     return sqlstate(error) in ("40001", "40P01")
 
 
-def is_lost(error: DBAPIError) -> bool:
+def is_lost(error: Exception) -> bool:
     """Whether the connection is of no more use, or there was none to be had: another one may do better."""
     state = sqlstate(error)
     if state is not None:
         return state.startswith(_LOST)
-    return isinstance(translate(error), StoreUnavailable) and not getattr(error.orig, "sqlite_errorname", "")
+    return isinstance(translate(error), StoreUnavailable) and not _sqlite_name(error)
+
+
+def leaves_doubt(error: Exception) -> bool:
+    """Whether what was sent last may have been done all the same: no server said that it was not."""
+    if (state := sqlstate(error)) is not None:
+        return state.startswith(_OPEN)
+    return is_lost(error) or _sqlite_name(error).startswith("SQLITE_IOERR")
+
+
+def _sqlite_name(error: Exception) -> str:
+    return getattr(getattr(error, "orig", error), "sqlite_errorname", "")
 
 
 def sqlstate(error: Exception) -> str | None:
