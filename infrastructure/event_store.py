@@ -54,7 +54,7 @@ class Request:
 
     ledger: str
     target: int | str | None
-    """The entity's id or its key (for a `Create` without one, too); None for a `Create` that leaves it to the ledger."""
+    """The entity's id or its key; None for a `Create` that leaves the key to the ledger."""
     command: Command
     context: Context = field(default_factory=Context)
     expected_version: int | None = None

@@ -9,9 +9,21 @@ from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
 import pytest
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from execution_ledger.domain import Command, Context, Create, Delete, FinishStep, Note, StartStep, Update
+from execution_ledger.domain import (
+    Command,
+    Context,
+    Create,
+    Delete,
+    FinishStep,
+    Note,
+    OutcomeUnknown,
+    StartStep,
+    StoreUnavailable,
+    Update,
+)
 from execution_ledger.infrastructure import ExecutionRepository, GroupWriter, Request, create_engine
 from support import Database
 from support.audit import Ledger, audit
@@ -88,7 +100,14 @@ class Caller:
             return Answer(outcome.version, outcome.first_position)
         others = [f"{marker}-before", f"{marker}-after"]
         before, after = (
-            Request("default", None, Create.of({"run_name": other}), Context(correlation_id=other)) for other in others
+            Request(
+                "default",
+                None,
+                Create.of({"run_name": other}),
+                Context(correlation_id=other),
+                command_id=command_id and f"command {other}",
+            )
+            for other in others
         )
         if self.way == "bulk":
             assert await self.writer.execute_many([before, mine, after]) == (3, 0, 0)
@@ -102,14 +121,14 @@ WAYS = ("repository", "writer", "group", "bulk")
 
 
 @asynccontextmanager
-async def calling(way: str, url: str) -> AsyncIterator[Caller]:
+async def calling(way: str, url: str, patience: float = 10.0) -> AsyncIterator[Caller]:
     if way == "repository":
         engine = create_engine(url, pool_size=1, max_overflow=0)
         async with AsyncSession(engine) as session:
             yield Caller(ExecutionRepository(session), None, way)
         await engine.dispose()
     else:
-        async with GroupWriter(url, workers=1) as writer:
+        async with GroupWriter(url, workers=1, patience=patience) as writer:
             yield Caller(None, writer, way)
 
 
@@ -204,3 +223,75 @@ async def test_a_commit_that_arrives_while_the_group_is_sent_again_is_found(data
 
     await run(database, way, disturb, nothing)
     await asyncio.gather(*tasks)
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_a_commit_that_nobody_can_be_asked_about_is_told_as_unknown(database: Database, way: str) -> None:
+    answers: dict[str, Answer] = {}
+    async with tapped(database.url) as wire, calling(way, wire.url, patience=0.05) as caller:
+
+        async def lose_answer_and_all_the_rest(link: Link, messages: bytes) -> None:
+            wire.down = True
+            await link.lose_answer(messages)
+
+        for job, case in CASES.items():
+            await prepare(caller, job)
+            wire.once(sends(way), lose_answer_and_all_the_rest)
+            with pytest.raises(OutcomeUnknown, match="command_id"):
+                await caller.send(case, job, job, f"command {job}")
+            wire.down = False
+            answers[job] = await caller.send(case, job, job, f"command {job}")
+    check(database, answers)
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_a_command_that_was_surely_not_sent_is_told_as_such(database: Database, way: str) -> None:
+    async with tapped(database.url) as wire, calling(way, wire.url, patience=0.05) as caller:
+        wire.down = True
+        for job, case in CASES.items():
+            with pytest.raises(StoreUnavailable) as told:
+                await caller.send(case, job, job)
+            assert type(told.value) is StoreUnavailable
+    assert audit(database.url) == {}
+
+
+async def send_in_a_transaction(case: Case, session: AsyncSession, job: str) -> Any:
+    assert (await session.execute(text("SELECT 1"))).scalar() == 1
+    return await case.call(ExecutionRepository(session), job, command_id=f"command {job}", correlation_id=job)
+
+
+async def send_with_what_waits(case: Case, session: AsyncSession, job: str) -> Any:
+    unit, marker = ExecutionRepository(session, commit=False), f"note {job}"
+    await unit.add_note(job, "waits", correlation_id=marker, command_id=marker)
+    return await case.call(ExecutionRepository(session), job, command_id=f"command {job}", correlation_id=job)
+
+
+@pytest.mark.parametrize("send", [send_in_a_transaction, send_with_what_waits])
+async def test_a_lost_commit_of_the_callers_transaction_is_told_as_unknown(
+    database: Database, send: Callable[[Case, AsyncSession, str], Awaitable[Any]]
+) -> None:
+    cases = {job: case for job, case in CASES.items() if case.target("") is not None}
+    async with tapped(database.url) as wire:
+        engine = create_engine(wire.url, pool_size=1, max_overflow=0)
+        async with AsyncSession(engine) as session:
+            for job, case in cases.items():
+                await prepare(Caller(ExecutionRepository(session), None, "repository"), job)
+                wire.once("COMMIT", Link.lose_answer)
+                with pytest.raises(OutcomeUnknown, match="command_id"):
+                    await send(case, session, job)
+                await session.rollback()
+                assert await send(case, session, job)
+        await engine.dispose()
+    check(database, dict.fromkeys(cases, Answer()))
+
+
+async def test_a_transaction_whose_client_vanished_does_not_keep_the_others_waiting(database: Database) -> None:
+    async with tapped(database.url) as wire:
+        url = f"{wire.url}&options=-c%20idle_in_transaction_session_timeout%3D100ms"
+        async with GroupWriter(url, workers=1) as writer:
+            caller = Caller(None, writer, "group")
+            await prepare(caller, "job")
+            wire.once("COMMIT", wire.hold)  # and its connection to the server stays open
+            answer = await caller.send(CASES["note"], "job", "note")
+        wire.held.clear()
+    check(database, {"note": answer})

@@ -29,15 +29,17 @@ class Wire:
     held: list[tuple[Link, bytes]] = field(default_factory=list)
     """Rounds that the server has not seen yet."""
     acts: list[tuple[str, Act]] = field(default_factory=list)
+    down: bool = False
+    """Whether nobody gets through any more."""
 
-    def once(self, text: str, act: Act) -> None:
-        """Do this with the next round that executes a statement with `text` in it."""
-        self.acts.append((text, act))
+    def once(self, start: str, act: Act) -> None:
+        """Do this with the next round that executes a statement which begins like this."""
+        self.acts.append((start, act))
 
     def act_on(self, statements: list[str]) -> Act | None:
         """What is to be done with these, if anything."""
-        for at, (text, act) in enumerate(self.acts):
-            if any(text in statement for statement in statements):
+        for at, (start, act) in enumerate(self.acts):
+            if any(statement.startswith(start) for statement in statements):
                 del self.acts[at]
                 return act
         return None
@@ -182,6 +184,8 @@ async def tapped(url: str) -> AsyncIterator[Wire]:
 
     async def serve(client: _Streams) -> None:
         try:
+            if wire.down:
+                raise ConnectionError
             server = await asyncio.open_connection(target.host, target.port or 5432)
         except OSError:
             client[1].transport.abort()
