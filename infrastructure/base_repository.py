@@ -19,6 +19,7 @@ from ..domain import (
     InvalidInput,
     LedgerError,
     OutcomeUnknown,
+    StoreUnavailable,
     Update,
     check_ledger,
     make_context,
@@ -27,7 +28,7 @@ from ..domain.limits import KEY_LENGTH
 from ..domain.values import check_int, check_text
 from .batch import Batch, Row
 from .connections import can_go_direct, check_connection, go_direct
-from .database_errors import is_lost, translate, translated
+from .database_errors import committing, is_lost, translate, translated
 from .entity import Entity
 from .event_store import EventStore, Outcome, Request
 from .unit_of_work import UnitOfWork
@@ -222,12 +223,10 @@ class BaseRepository(Generic[Model]):
                 outcome = go_direct(connection, lambda direct: self._execute_and_commit(direct, request))
             else:
                 outcome = self._store.execute(connection, request, autocommit=autocommit, tried=tried)
-        except LedgerError:
-            if idle:
-                session.commit()  # nothing was written; a rollback would expire what the caller has loaded
-            raise
         except BaseException as error:
-            if idle:
+            if idle and isinstance(error, LedgerError) and not isinstance(error, StoreUnavailable):
+                session.commit()  # nothing was written; a rollback would expire what the caller has loaded
+            elif idle:
                 _end(session, lost=isinstance(error, (DBAPIError, OSError)) and is_lost(error))
             raise
         if alone:
@@ -238,7 +237,8 @@ class BaseRepository(Generic[Model]):
 
     def _execute_and_commit(self, connection: Connection, request: Request) -> Outcome | None:
         outcome = self._store.execute(connection, request)
-        connection.commit()
+        with committing():
+            connection.commit()
         return outcome
 
     def _model(self, row: Row | None) -> Model | None:
@@ -269,17 +269,13 @@ def _read_or_again(session: Session, read: Callable[[Session], _T]) -> _T:
 
 
 def _commit_all(session: Session) -> None:
-    """Commit what is the caller's, too. Where no answer comes, nobody knows whether it was."""
-    try:
+    """Commit what is the caller's, too."""
+    with committing():
         session.commit()
-    except (DBAPIError, OSError) as error:
-        if is_lost(error):
-            raise OutcomeUnknown(problem=str(translate(error))) from error
-        raise
 
 
 def _end(session: Session, *, lost: bool) -> None:
-    """End a transaction that held nothing of the caller's, whose loaded objects are as good as before if it was lost."""
+    """End a transaction that held nothing of the caller's; where it was lost, what is loaded is not expired."""
     transaction = session.get_transaction()
     if lost and transaction is not None:
         transaction.close(invalidate=True)

@@ -19,7 +19,7 @@ from sqlalchemy.pool import StaticPool
 from sqlalchemy.util.concurrency import await_only, in_greenlet
 
 from ..domain import EngineNotConfigured, InvalidInput
-from .database_errors import is_lost
+from .database_errors import committing, is_lost
 
 BUSY_TIMEOUT = 30.0
 """Seconds that a writer waits for another one on SQLite."""
@@ -260,7 +260,8 @@ def committed(connection: Connection) -> Iterator[None]:
     with write_transaction(connection, savepoint=False, begin=True):
         yield
     if connection.dialect.name == "sqlite":
-        connection.commit()
+        with committing():
+            connection.commit()
 
 
 def _roll_back(connection: Connection) -> None:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from ..domain import LedgerBusy, LedgerError, SchemaNotReady, StoreError, StoreUnavailable
+from ..domain import LedgerBusy, LedgerError, OutcomeUnknown, SchemaNotReady, StoreError, StoreFull, StoreUnavailable
 
 _BUSY = {
     "40001": "another transaction changed the same rows first",
@@ -19,6 +19,7 @@ _UNAVAILABLE = ("08", "53", "57P", "58", "25006")  # the last: a server that was
 _LOST = ("08", "53300", "57P", "25006")
 _OPEN = ("08", "57P")
 """Of these, what may come after the server did what it was asked to."""
+_FULL = ("53100", "SQLITE_FULL")
 _UNDEFINED = ("42P01", "42703", "3F000")
 
 
@@ -47,6 +48,8 @@ def translate(error: Exception) -> LedgerError:
     if state is not None:
         if state in _BUSY:
             return LedgerBusy(problem=_BUSY[state], remedy="Roll back and try the whole transaction again.")
+        if state in _FULL:
+            return StoreFull(problem=problem)
         if state.startswith(_UNAVAILABLE):
             return StoreUnavailable(problem=problem)
         if state in _UNDEFINED:
@@ -61,11 +64,17 @@ def _translate_sqlite(name: str, problem: str, error: Exception) -> LedgerError:
             problem="another connection writes to the database, or wrote after this transaction first read",
             remedy="Roll back and try the whole transaction again; write before you read, or read in another session.",
         )
+    if name in _FULL:
+        return StoreFull(problem=problem)
+    if name.startswith("SQLITE_READONLY"):
+        return StoreError(problem=f"{problem}; let this user write to the file and to its folder")
     if "no such table" in problem or "no such column" in problem:
         return SchemaNotReady(problem=f"The tables are missing or old ({problem})")
     if name == "SQLITE_NOTADB":
         return StoreError(problem="the file is no SQLite database; name another one")
-    if name.startswith(("SQLITE_CANTOPEN", "SQLITE_IOERR")):
+    if name.startswith("SQLITE_IOERR"):
+        return StoreUnavailable(problem=f"{problem}; its disk fails, or a quota is used up")
+    if name.startswith("SQLITE_CANTOPEN"):
         return StoreUnavailable(problem=problem)
     if isinstance(error, OSError) or (isinstance(error, DBAPIError) and error.connection_invalidated):
         return StoreUnavailable(problem=problem)
@@ -99,7 +108,18 @@ def leaves_doubt(error: Exception) -> bool:
     """Whether what was sent last may have been done all the same: no server said that it was not."""
     if (state := sqlstate(error)) is not None:
         return state.startswith(_OPEN)
-    return is_lost(error) or _sqlite_name(error).startswith("SQLITE_IOERR")
+    return is_lost(error) or _sqlite_name(error) == "SQLITE_IOERR_FSYNC"
+
+
+@contextmanager
+def committing() -> Iterator[None]:
+    """Around a commit: tell where nobody knows whether it happened."""
+    try:
+        yield
+    except (DBAPIError, OSError) as error:
+        if leaves_doubt(error):
+            raise OutcomeUnknown(problem=str(translate(error))) from error
+        raise
 
 
 def _sqlite_name(error: Exception) -> str:

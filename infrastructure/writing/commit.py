@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from ...domain import LedgerBusy, LedgerError, OutcomeUnknown, StoreError
+from ...domain import LedgerBusy, LedgerError, OutcomeUnknown, StoreError, StoreFull
 from ..batch import Batch
 from ..connections import check_connection, committed
 from ..database_errors import UniqueViolation, is_lost, leaves_doubt, translate
@@ -90,7 +90,7 @@ class Committer:
                 if not isinstance(told, LedgerBusy) or late:
                     _check_doubt(attempt, told, error)
                     told.__cause__ = error
-                    if type(told) is StoreError:
+                    if type(told) in (StoreError, StoreFull):
                         return self._apart(requests, rows, told)
                     raise told from error
                 if len({request.ledger for request in requests}) > 1 and not attempt.in_doubt:
