@@ -136,6 +136,10 @@ class StoreUnavailable(LedgerError):
     problem: str
 
 
+class StoreFull(StoreUnavailable):
+    """The database has no room left: {problem}. Nothing of this was recorded. Make room, then send it again."""
+
+
 class OutcomeUnknown(StoreUnavailable):
     """The connection was lost while the ledger committed, so nobody knows yet whether it did: {problem} Look, or send \
 the same command again with the command_id that it had."""

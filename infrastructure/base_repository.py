@@ -19,6 +19,7 @@ from ..domain import (
     InvalidInput,
     LedgerError,
     OutcomeUnknown,
+    StoreUnavailable,
     Update,
     check_ledger,
     make_context,
@@ -27,7 +28,7 @@ from ..domain.limits import KEY_LENGTH
 from ..domain.values import check_int, check_text
 from .batch import Batch, Row
 from .connections import can_go_direct, check_connection, go_direct
-from .database_errors import is_lost, translate, translated
+from .database_errors import committing, is_lost, translate, translated
 from .entity import Entity
 from .event_store import EventStore, Outcome, Request
 from .leases import Lease, check_lease
@@ -132,7 +133,7 @@ class BaseRepository(Generic[Model]):
 
     async def _read(self, read: Callable[[Session], _T]) -> _T:
         with translated():
-            return await self.session.run_sync(read)
+            return await self.session.run_sync(_read_or_again, read)
 
     def _find(self, session: Session, target: int | str) -> Model | None:
         unit = UnitOfWork.on(session)
@@ -159,7 +160,7 @@ class BaseRepository(Generic[Model]):
         with translated():
             if self._writer is not None:
                 # What the session has under way is committed as ever; on SQLite it would keep the writer waiting, too.
-                await self.session.commit()
+                await self.session.run_sync(_commit_all)
                 outcome = await self._writer.execute(request)
                 return None if outcome is None else answer(outcome.row)
             return await self.session.run_sync(self._run, request, answer)
@@ -185,7 +186,7 @@ class BaseRepository(Generic[Model]):
         if UnitOfWork.on(session):
             # Together with what waits there: a second append in one transaction would take locks against the order.
             result = self._submit(session, request, answer)
-            session.commit()
+            _commit_all(session)
             return result
         outcome = self._run_and_commit(session, request)
         return None if outcome is None else answer(outcome.row)
@@ -204,12 +205,12 @@ class BaseRepository(Generic[Model]):
         try:
             try:
                 return self._attempt(session, request, tried, idle=idle, alone=alone)
-            except DBAPIError as error:
+            except (DBAPIError, OSError) as error:
                 if not (alone and is_lost(error)):
                     raise
                 # A server that restarted leaves dead connections in the pool; all of them are replaced by now.
                 return self._attempt(session, request, tried, idle=idle, alone=alone)
-        except DBAPIError as error:
+        except (DBAPIError, OSError) as error:
             if tried and alone and is_lost(error):
                 raise OutcomeUnknown(problem=str(translate(error))) from error
             raise
@@ -223,25 +224,26 @@ class BaseRepository(Generic[Model]):
             options = {"isolation_level": "AUTOCOMMIT"} if autocommit else None
             connection = session.connection(execution_options=options)
             check_connection(connection)
-            outcome = self._store.recover(connection, request, tried) if tried else None
-            if outcome is None and alone and can_go_direct(connection):
+            if alone and can_go_direct(connection):
                 outcome = go_direct(connection, lambda direct: self._execute_and_commit(direct, request))
-            elif outcome is None:
+            else:
                 outcome = self._store.execute(connection, request, autocommit=autocommit, tried=tried)
-        except LedgerError:
-            if idle:
+        except BaseException as error:
+            if idle and isinstance(error, LedgerError) and not isinstance(error, StoreUnavailable):
                 session.commit()  # nothing was written; a rollback would expire what the caller has loaded
+            elif idle:
+                _end(session, lost=isinstance(error, (DBAPIError, OSError)) and is_lost(error))
             raise
-        except BaseException:
-            if idle:
-                session.rollback()
-            raise
-        session.commit()
+        if alone:
+            session.commit()
+        else:
+            _commit_all(session)
         return outcome
 
     def _execute_and_commit(self, connection: Connection, request: Request) -> Outcome | None:
         outcome = self._store.execute(connection, request)
-        connection.commit()
+        with committing():
+            connection.commit()
         return outcome
 
     def _model(self, row: Row | None) -> Model | None:
@@ -257,6 +259,33 @@ class BaseRepository(Generic[Model]):
 def _flush(session: Session) -> None:
     if (unit := UnitOfWork.on(session)) is not None:
         unit.flush()
+
+
+def _read_or_again(session: Session, read: Callable[[Session], _T]) -> _T:
+    """Read, and once again where the connection was lost and nothing of the caller's went with it."""
+    idle = is_idle(session)
+    try:
+        return read(session)
+    except (DBAPIError, OSError) as error:
+        if not (idle and is_lost(error)):
+            raise
+        _end(session, lost=True)
+        return read(session)
+
+
+def _commit_all(session: Session) -> None:
+    """Commit what is the caller's, too."""
+    with committing():
+        session.commit()
+
+
+def _end(session: Session, *, lost: bool) -> None:
+    """End a transaction that held nothing of the caller's; where it was lost, what is loaded is not expired."""
+    transaction = session.get_transaction()
+    if lost and transaction is not None:
+        transaction.close(invalidate=True)
+    else:
+        session.rollback()
 
 
 def is_alone(session: Session) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import select
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
@@ -11,12 +12,14 @@ from typing import Any, TypeVar
 
 import sqlalchemy
 from sqlalchemy import Connection, Engine, event, make_url
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.engine import ExceptionContext
+from sqlalchemy.exc import ArgumentError, DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import StaticPool
 from sqlalchemy.util.concurrency import await_only, in_greenlet
 
 from ..domain import EngineNotConfigured, InvalidInput
+from .database_errors import committing, is_lost
 
 BUSY_TIMEOUT = 30.0
 """Seconds that a writer waits for another one on SQLite."""
@@ -29,6 +32,14 @@ IDLE_TIMEOUT = 10
 
 _ASYNC = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+psycopg", "postgres": "postgresql+psycopg"}
 _SYNC = {"sqlite": "sqlite", "postgresql": "postgresql+psycopg", "postgres": "postgresql+psycopg"}
+_LIFE = {
+    "connect_timeout": 10,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 30_000,
+}
+"""What libpq is told, so that no connection hangs for ever: seconds, but for the last."""
 _CHECKED = "execution_ledger.checked"
 _DIRECT = "execution_ledger.direct"
 _T = TypeVar("_T")
@@ -58,25 +69,18 @@ def create_writer_engine(url: str, size: int, patience: float) -> Engine:
                 remedy="Name a file: a database in memory has one connection.",
             )
         return create_sync_engine(url, connect_args={"timeout": patience})
-    options = {
-        "connect_timeout": 10,
-        "keepalives_idle": 10,
-        "keepalives_interval": 5,
-        "keepalives_count": 3,
-        "tcp_user_timeout": 30_000,
-    }
-    given = parse_url(url).query
     # What a group touches is in memory, so that looking up its keys costs next to nothing, whatever the default says.
-    planner = "-c enable_seqscan=off -c random_page_cost=0.1"
+    settings = "-c enable_seqscan=off -c random_page_cost=0.1"
     # So that whoever holds a ledger holds up no other one for long; the writer tries again.
-    waits = f"-c lock_timeout={_LOCK_TIMEOUT} -c idle_in_transaction_session_timeout={IDLE_TIMEOUT}s"
+    settings += f" -c lock_timeout={_LOCK_TIMEOUT}"
+    # A transaction whose client vanished must not keep its locks until the server finds out by itself.
+    settings += f" -c idle_in_transaction_session_timeout={IDLE_TIMEOUT}s"
     return create_sync_engine(
         url,
         pool_size=size,
         max_overflow=0,
         isolation_level="AUTOCOMMIT",
-        connect_args={name: value for name, value in options.items() if name not in given}
-        | {"options": f"{given.get('options', '')} {planner} {waits}".strip()},
+        connect_args={"options": f"{settings} {parse_url(url).query.get('options', '')}".strip()},
     )
 
 
@@ -105,13 +109,38 @@ def _with_driver(url: str, drivers: dict[str, str]) -> sqlalchemy.URL:
 def _options(url: str, options: dict[str, Any]) -> dict[str, Any]:
     if parse_url(url).get_backend_name() == "sqlite":
         return {"connect_args": {"timeout": BUSY_TIMEOUT}} | options
-    return options
+    given = parse_url(url).query
+    life = {name: value for name, value in _LIFE.items() if name not in given}
+    return options | {"connect_args": life | options.get("connect_args", {})}
 
 
 def _configure(engine: Engine) -> None:
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _set_pragmas)
         event.listen(engine, "savepoint", _begin_before_savepoint)
+    else:
+        event.listen(engine, "checkout", _refuse_dead)
+        event.listen(engine, "handle_error", _give_up_lost)
+
+
+def _refuse_dead(_: Any, record: Any, __: Any) -> None:
+    """Have a connection that the server has ended replaced, without asking the server."""
+    import psycopg  # here, since SQLite needs none of it
+
+    pgconn = record.driver_connection.pgconn
+    try:
+        poll = select.poll()
+        poll.register(pgconn.socket, select.POLLIN)
+        while poll.poll(0):  # an idle connection has nothing to say but notices, and that it ends
+            pgconn.consume_input()
+    except psycopg.Error as error:
+        raise DisconnectionError(str(error)) from error
+
+
+def _give_up_lost(context: ExceptionContext) -> None:
+    """Replace connections to a server that was demoted, too: they live, but the one to write to is elsewhere."""
+    if isinstance(context.original_exception, Exception) and is_lost(context.original_exception):
+        context.is_disconnect = True
 
 
 def configure_sqlite(engine: AsyncEngine | Engine) -> None:
@@ -232,7 +261,8 @@ def committed(connection: Connection) -> Iterator[None]:
     with write_transaction(connection, savepoint=False, begin=True):
         yield
     if connection.dialect.name == "sqlite":
-        connection.commit()
+        with committing():
+            connection.commit()
 
 
 def _roll_back(connection: Connection) -> None:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from ..domain import LedgerBusy, LedgerError, SchemaNotReady, StoreError, StoreUnavailable
+from ..domain import LedgerBusy, LedgerError, OutcomeUnknown, SchemaNotReady, StoreError, StoreFull, StoreUnavailable
 
 _BUSY = {
     "40001": "another transaction changed the same rows first",
@@ -17,6 +17,9 @@ _BUSY = {
 }
 _UNAVAILABLE = ("08", "53", "57P", "58", "25006", "25P03")  # a server demoted to a standby; we were silent for too long
 _LOST = ("08", "53300", "57P", "25006", "25P03")
+_OPEN = ("08", "57P")
+"""Of these, what may come after the server did what it was asked to."""
+_FULL = ("53100", "SQLITE_FULL")
 _UNDEFINED = ("42P01", "42703", "3F000")
 
 
@@ -45,12 +48,14 @@ def translate(error: Exception) -> LedgerError:
     if state is not None:
         if state in _BUSY:
             return LedgerBusy(problem=_BUSY[state], remedy="Roll back and try the whole transaction again.")
+        if state in _FULL:
+            return StoreFull(problem=problem)
         if state.startswith(_UNAVAILABLE):
             return StoreUnavailable(problem=problem)
         if state in _UNDEFINED:
             return SchemaNotReady(problem=f"The tables are missing or old ({problem})")
         return StoreError(problem=problem)
-    return _translate_sqlite(getattr(original, "sqlite_errorname", ""), problem, error)
+    return _translate_sqlite(_sqlite_name(error), problem, error)
 
 
 def _translate_sqlite(name: str, problem: str, error: Exception) -> LedgerError:
@@ -59,11 +64,17 @@ def _translate_sqlite(name: str, problem: str, error: Exception) -> LedgerError:
             problem="another connection writes to the database, or wrote after this transaction first read",
             remedy="Roll back and try the whole transaction again; write before you read, or read in another session.",
         )
+    if name in _FULL:
+        return StoreFull(problem=problem)
+    if name.startswith("SQLITE_READONLY"):
+        return StoreError(problem=f"{problem}; let this user write to the file and to its folder")
     if "no such table" in problem or "no such column" in problem:
         return SchemaNotReady(problem=f"The tables are missing or old ({problem})")
     if name == "SQLITE_NOTADB":
         return StoreError(problem="the file is no SQLite database; name another one")
-    if name.startswith(("SQLITE_CANTOPEN", "SQLITE_IOERR")):
+    if name.startswith("SQLITE_IOERR"):
+        return StoreUnavailable(problem=f"{problem}; its disk fails, or a quota is used up")
+    if name.startswith("SQLITE_CANTOPEN"):
         return StoreUnavailable(problem=problem)
     if isinstance(error, OSError) or (isinstance(error, DBAPIError) and error.connection_invalidated):
         return StoreUnavailable(problem=problem)
@@ -85,12 +96,34 @@ def is_conflict(error: DBAPIError) -> bool:
     return sqlstate(error) in ("40001", "40P01")
 
 
-def is_lost(error: DBAPIError) -> bool:
+def is_lost(error: Exception) -> bool:
     """Whether the connection is of no more use, or there was none to be had: another one may do better."""
     state = sqlstate(error)
     if state is not None:
         return state.startswith(_LOST)
-    return isinstance(translate(error), StoreUnavailable) and not getattr(error.orig, "sqlite_errorname", "")
+    return isinstance(translate(error), StoreUnavailable) and not _sqlite_name(error)
+
+
+def leaves_doubt(error: Exception) -> bool:
+    """Whether what was sent last may have been done all the same: no server said that it was not."""
+    if (state := sqlstate(error)) is not None:
+        return state.startswith(_OPEN)
+    return is_lost(error) or _sqlite_name(error) == "SQLITE_IOERR_FSYNC"
+
+
+@contextmanager
+def committing() -> Iterator[None]:
+    """Around a commit: tell where nobody knows whether it happened."""
+    try:
+        yield
+    except (DBAPIError, OSError) as error:
+        if leaves_doubt(error):
+            raise OutcomeUnknown(problem=str(translate(error))) from error
+        raise
+
+
+def _sqlite_name(error: Exception) -> str:
+    return getattr(getattr(error, "orig", error), "sqlite_errorname", "")
 
 
 def sqlstate(error: Exception) -> str | None:

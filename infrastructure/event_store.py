@@ -31,7 +31,7 @@ from . import append_postgresql, append_sqlite
 from .batch import Appended, Batch, Receipt, Row, Work, make_batch
 from .codec import decode_event, encode_event
 from .connections import check_connection, write_transaction
-from .database_errors import UniqueViolation, is_conflict, is_unique_violation
+from .database_errors import UniqueViolation, is_conflict, is_unique_violation, leaves_doubt
 from .entity import EXECUTIONS, Entity
 from .recovery import find_batch
 from .stream_memory import memory_of
@@ -68,6 +68,10 @@ class Request:
         """What makes two commands for the same entity the same: command, actor, reason and expected version."""
         parts = [self.command, self.context.actor, self.context.reason, self.expected_version]
         return sha256(msgspec.json.encode(parts, order="deterministic")).digest()
+
+    def with_key(self, key: str) -> Request:
+        """The same, where the ledger chose this key: sent again it cannot create a second entity."""
+        return replace(self, target=key) if self.target is None else self
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,19 +116,27 @@ class EventStore:
 
         Costs one statement on PostgreSQL, and a read where the stream was not seen before. The caller commits, unless
         the connection is in autocommit mode. One command for each transaction: several go through a `UnitOfWork` or a
-        `GroupWriter`, which keep the order of locks. What is sent to be appended is put into `tried`: where the
-        connection breaks, `recover` tells what became of it.
+        `GroupWriter`, which keep the order of locks. What may have been appended though the connection broke is put
+        into `tried`: with that, on another connection, the command is answered if it was, and run if it was not.
         """
         check_connection(connection)
         request = self.named(request)
         tried = [] if tried is None else tried
+        doubtful = tuple(tried)
+        if doubtful and doubtful[0].born:
+            request = request.with_key(doubtful[0].born[0].key)
         # A violated key aborts a PostgreSQL transaction that is not ours to lose; only these commands insert keys.
         savepoint = not autocommit and (isinstance(request.command, Create) or request.command_id is not None)
         moved: UUID | None = None
-        recalled = self._recall(connection, request) if autocommit else None
+        recalled = self._recall(connection, request) if autocommit and not doubtful else None
         for _ in range(_ATTEMPTS):
+            del tried[len(doubtful) :]  # what was refused leaves no doubt
+            begin = autocommit and (moved is not None or bool(doubtful))
             try:
-                with write_transaction(connection, savepoint=savepoint, begin=autocommit and moved is not None):
+                with write_transaction(connection, savepoint=savepoint, begin=begin):
+                    # In one transaction with the append: what arrives late waits for its locks, and is refused.
+                    if (recovered := self._recover(connection, request, doubtful)) is not None:
+                        return recovered
                     if moved is not None:
                         lock_streams(connection, request.ledger, [moved])
                     if recalled is not None:
@@ -133,7 +145,14 @@ class EventStore:
                         outcome = self._try(connection, request, tried)
             except UniqueViolation:
                 outcome = _Again(None)
+            except LedgerError:
+                # A `Create` may be refused because of the very one that arrived late.
+                if (recovered := self._recover(connection, request, doubtful)) is not None:
+                    return recovered
+                raise
             except DBAPIError as error:
+                if not leaves_doubt(error):
+                    del tried[len(doubtful) :]
                 if not (autocommit and is_conflict(error)):
                     raise
                 outcome = _Again(None)  # nothing of the caller's was lost with this transaction
@@ -212,7 +231,7 @@ class EventStore:
         memory_of(connection).remember(request.ledger, state, row)
         return _outcome(state, appended, len(batch.events), None if row is None else self.entity.from_database(row))
 
-    def recover(self, connection: Connection, request: Request, tried: Sequence[Batch]) -> Outcome | None:
+    def _recover(self, connection: Connection, request: Request, tried: Sequence[Batch]) -> Outcome | None:
         """The outcome of a command whose connection broke, if one of the batches tried was committed all the same."""
         for batch in tried:
             if (appended := find_batch(connection, batch)) is not None:
@@ -252,7 +271,8 @@ class EventStore:
         if not creating and (current is None or current.deleted):
             return None
         self._check_version(request, current)
-        aggregate = kind.decide(current, request.command, request.context, self.clock(), request.ledger, request.lease)
+        command = _with_key(request, kind.key_field) if isinstance(request.command, Create) else request.command
+        aggregate = kind.decide(current, command, request.context, self.clock(), request.ledger, request.lease)
         events = list(aggregate.collect_events())
         rows = [encode_event(event, request.ledger, request.command_id, self.limits) for event in events]
         work = Work(
@@ -404,6 +424,15 @@ class _Again(NamedTuple):
 
     moved: UUID | None
     """The stream that another writer moved on, if that is why."""
+
+
+def _with_key(request: Request, key_field: str) -> Create:
+    """The command with the key that its target gives it, where it has none itself."""
+    assert isinstance(request.command, Create)
+    details = request.command.details
+    if not isinstance(request.target, str) or getattr(details, key_field) is not msgspec.UNSET:
+        return request.command
+    return Create(details=msgspec.structs.replace(details, **{key_field: request.target}))
 
 
 def check_same_command(request: Request, fingerprint: bytes, id: int | None, key: str) -> None:

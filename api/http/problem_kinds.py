@@ -22,6 +22,7 @@ from ...domain import (
     SchemaTooNew,
     StepConflict,
     StoreError,
+    StoreFull,
     StoreUnavailable,
     UnitRefused,
     UnknownEventType,
@@ -75,6 +76,9 @@ ERRORS: dict[type[LedgerError], Kind] = {
     LedgerBusy: Kind(503, "ledger-busy", "The ledger is busy", _RETRY, (), 1, "Too many writers at once."),
     StoreUnavailable: Kind(
         503, "store-unavailable", "The database does not answer", _RETRY, (), 5, "The database does not answer."
+    ),
+    StoreFull: Kind(
+        507, "store-full", "The database has no room left", _RETRY, (), 60, "Nothing was recorded: there is no room."
     ),
     OutcomeUnknown: Kind(
         503,

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ...domain import Context, ContextFields, Create, LedgerError, check_ledger, make_context
+from ...domain import Context, ContextFields, Create, LedgerError, StoreUnavailable, check_ledger, make_context
 from ..event_store import EventStore, Request
 from .group import Answer
 
@@ -48,6 +48,8 @@ async def execute_many(
     in_flight: deque[tuple[list[Item], asyncio.Future[Sequence[Answer]]]] = deque()
 
     def count(item: Item, answer: Answer) -> None:
+        if isinstance(answer, StoreUnavailable):
+            raise answer  # the database's trouble, which the next commands have as well
         if isinstance(answer, LedgerError):
             counts["refused"] += 1
             if refused is None:

@@ -7,12 +7,12 @@ import time
 from collections.abc import Callable, Sequence
 
 from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from ...domain import LedgerBusy, LedgerError, OutcomeUnknown, StoreError
+from ...domain import LedgerBusy, LedgerError, OutcomeUnknown, StoreError, StoreFull
 from ..batch import Batch
 from ..connections import check_connection, committed
-from ..database_errors import UniqueViolation, is_lost, translate
+from ..database_errors import UniqueViolation, is_lost, leaves_doubt, translate
 from ..event_store import EventStore, Request
 from .group import Answer, Group, LedgersMissing
 from .reading import Known, read_group, recall_group
@@ -42,7 +42,13 @@ class Committer:
         """
         answers: list[Answer] = []
         while len(answers) < len(requests):
-            answers += self._commit(requests[len(answers) :], rows, locked)
+            rest = requests[len(answers) :]
+            try:
+                answers += self._commit(rest, rows, locked)
+            except LedgerError as error:
+                if not answers:
+                    raise
+                answers += [error] * len(rest)  # what was committed before is acknowledged all the same
         return answers
 
     def _commit(self, requests: Sequence[Request], rows: bool, locked: Callable[[], object]) -> list[Answer]:
@@ -53,39 +59,53 @@ class Committer:
         else:
             attempt = _Group(self._store, requests, rows, swiftly)
         deadline, failures, conflicts = time.monotonic() + self._patience, 0, 0
+        missing: set[str] = set()
         while True:
             try:
                 with self._engine.connect() as connection:
                     check_connection(connection)
-                    return attempt.run(connection, locked)
+                    if missing:
+                        with committed(connection):
+                            self._store.ensure_ledgers(connection, missing)
+                        missing = set()
+                    return self._run(attempt, connection, locked)
             except LedgerError as error:
                 return [error] * len(requests)
-            except LedgersMissing as missing:
-                with self._engine.connect() as connection, committed(connection):
-                    self._store.ensure_ledgers(connection, missing.ledgers)
+            except LedgersMissing as error:
+                missing = error.ledgers
                 continue
-            except UniqueViolation:
+            except UniqueViolation as error:
                 attempt.expect_new, conflicts = False, conflicts + 1
                 if conflicts >= _TRIES:
+                    _check_doubt(attempt, _BUSY, error)
                     return self._apart(requests, rows, _BUSY)
             except DBAPIError as error:
                 told = translate(error)
                 late = time.monotonic() > deadline
-                if is_lost(error):
-                    if late:
-                        raise (OutcomeUnknown(problem=str(told)) if attempt.in_doubt else told) from error
-                    self._engine.dispose()  # what is left of its connections is no better
+                if is_lost(error) and not late:
                     time.sleep(_DELAYS[min(failures, len(_DELAYS) - 1)])
                     failures += 1
                     continue
-                if type(told) is StoreError:
-                    return self._apart(requests, rows, told)
                 conflicts += 1
                 if not isinstance(told, LedgerBusy) or late:
+                    _check_doubt(attempt, told, error)
+                    told.__cause__ = error
+                    if type(told) in (StoreError, StoreFull):
+                        return self._apart(requests, rows, told)
                     raise told from error
-                if len({request.ledger for request in requests}) > 1:
+                if len({request.ledger for request in requests}) > 1 and not attempt.in_doubt:
                     return self._apart(requests, rows, told)  # whoever holds one ledger must not hold up the others
+            except SQLAlchemyError as error:
+                raise translate(error) from error
             time.sleep(random.uniform(0, 0.01) * min(conflicts, 10))
+
+    def _run(self, attempt: _Single | _Group, connection: Connection, locked: Callable[[], object]) -> list[Answer]:
+        try:
+            return attempt.run(connection, locked)
+        except DBAPIError as error:
+            if is_lost(error):
+                connection.invalidate(error)  # an engine that is not ours keeps one to a server that was demoted
+            raise
 
     def _apart(self, requests: Sequence[Request], rows: bool, error: LedgerError) -> list[Answer]:
         """Something unexpected spoiled the group: find out what, so that only that fails."""
@@ -97,7 +117,10 @@ class Committer:
             parts.setdefault(2 * at // len(requests) if of_one_ledger else request.ledger, []).append(at)
         answers: dict[int, Answer] = {}
         for part in parts.values():
-            answers |= zip(part, self.commit([requests[at] for at in part], rows=rows, locked=_ignore), strict=True)
+            try:
+                answers |= zip(part, self.commit([requests[at] for at in part], rows=rows, locked=_ignore), strict=True)
+            except LedgerError as failed:
+                answers |= dict.fromkeys(part, failed)
         return [answers[at] for at in range(len(requests))]
 
 
@@ -115,8 +138,6 @@ class _Single:
         return bool(self._tried)
 
     def run(self, connection: Connection, _: Callable[[], object]) -> list[Answer]:
-        if self._tried and (outcome := self._store.recover(connection, self._request, self._tried)) is not None:
-            return [outcome]
         if connection.dialect.name != "sqlite":
             return [self._store.execute(connection, self._request, autocommit=True, tried=self._tried)]
         with committed(connection):
@@ -150,16 +171,19 @@ class _Group:
                 if group is not None and group.is_plain and (answers := group.append_alone(connection)) is not None:
                     return answers
             with committed(connection):
+                known = read_group(connection, self._requests, expect_new=self.expect_new)
+                locked()
+                # With the locks: what arrives from now on waits for them, and is refused.
                 for earlier in self._doubtful:
                     if (answers := earlier.recover(connection)) is not None:
                         return answers
-                known = read_group(connection, self._requests, expect_new=self.expect_new)
-                locked()
                 group = self._decide(connection, known)
                 answers = group.append(connection)
-        except DBAPIError:
-            if group is not None and group.committing:
+        except DBAPIError as error:
+            if group is not None and group.committing and leaves_doubt(error):
                 self._doubtful.append(group)
+                # Decided again, nothing gets another key: whichever comes second is refused.
+                self._requests = group.with_keys(self._requests)
             raise
         return answers
 
@@ -167,6 +191,12 @@ class _Group:
         group = Group(self._store, known, rows=self._rows)
         group.decide(connection, self._requests, MAX_BYTES)
         return group
+
+
+def _check_doubt(attempt: _Single | _Group, told: LedgerError, error: Exception) -> None:
+    """Whoever is told that something failed would send it again: not while it may have been done."""
+    if attempt.in_doubt:
+        raise OutcomeUnknown(problem=str(told)) from error
 
 
 def _ignore() -> None:

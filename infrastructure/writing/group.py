@@ -271,6 +271,16 @@ class Group:
                 appended[name] = found
         return self._answers(appended)
 
+    def with_keys(self, requests: Sequence[Request]) -> list[Request]:
+        """The same commands with the keys that they were given here."""
+        answers = {name: iter(group.answers) for name, group in self._ledgers.items()}
+        decided = [next(answers[name]) for name in self._order]
+        keyed = [
+            request.with_key(each.work.aggregate.key) if isinstance(each, Decided) else request
+            for request, each in zip(requests, decided, strict=False)
+        ]
+        return [*keyed, *requests[len(keyed) :]]
+
     def _answers(self, appended: dict[str, Appended]) -> list[Answer]:
         nowhere = Appended(0, 0, {})
         answers = {name: iter(group.answer(appended.get(name, nowhere))) for name, group in self._ledgers.items()}

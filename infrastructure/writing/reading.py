@@ -76,7 +76,7 @@ def read_group(connection: Connection, requests: Sequence[Request], *, expect_ne
 
 def recall_group(connection: Connection, requests: Sequence[Request]) -> Known | None:
     """The same as far as this process remembers, without a lock; None where it does not know enough."""
-    memory, known = memory_of(connection), Known()
+    memory, known = memory_of(connection), Known(expect_new=True)
     for each in requests:
         if isinstance(each.command, Create):
             continue

@@ -60,6 +60,7 @@ def test_types_are_stable_and_one_type_has_one_status() -> None:
         "shutting-down": 503,
         "step-conflict": 409,
         "store-error": 500,
+        "store-full": 507,
         "store-unavailable": 503,
         "unknown-event-type": 500,
         "unknown-step": 404,

@@ -28,6 +28,7 @@ DATA: dict[str, dict[str, Any]] = {
     "LedgerBusy": {"problem": "p", "remedy": "r"},
     "StoreUnavailable": {"problem": "p"},
     "OutcomeUnknown": {"problem": "p"},
+    "StoreFull": {"problem": "p"},
     "WriterClosed": {},
     "StoreError": {"problem": "p"},
     "UnitRefused": {"problem": "p"},
