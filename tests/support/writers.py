@@ -46,11 +46,6 @@ class Watch:
         """The same for coroutines."""
         await asyncio.to_thread(self.wait, beginning)
 
-    @property
-    def transactions(self) -> int:
-        """How many were begun, beside statements that commit themselves."""
-        return sum(map(_begins("BEGIN"), self.statements))
-
 
 def _begins(beginning: str) -> Any:
     return lambda statement: statement.startswith(beginning)
@@ -62,6 +57,24 @@ class WatchedWriter(GroupWriter):
     def __init__(self, database: Database, *, workers: int = 4, patience: float = 10.0, **options: Any) -> None:
         self.watch = Watch(create_writer_engine(database.url, workers, patience))
         super().__init__(self.watch.engine, workers=workers, patience=patience, **options)
+
+
+def watch_appends(writer: GroupWriter) -> list[int]:
+    """The number of events of each append from now on."""
+    sizes: list[int] = []
+
+    def watched(append: Callable[..., Any]) -> Callable[..., Any]:
+        def count(connection: Any, batches: Any, **options: Any) -> Any:
+            appended = append(connection, batches, **options)
+            if appended is not None:
+                sizes.append(sum(len(batch.events) for batch in batches))
+            return appended
+
+        return count
+
+    store: Any = writer.store
+    store.append_all, store.append_alone = watched(store.append_all), watched(store.append_alone)
+    return sizes
 
 
 OpenWriter = Callable[..., WatchedWriter]

@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from execution_ledger.domain import WriterClosed
 from execution_ledger.infrastructure import GroupWriter, Outcome
 from support import Database, ledger
-from support.writers import TIMEOUT, OpenWriter, WatchedWriter, create, held, note, queue
+from support.writers import TIMEOUT, OpenWriter, WatchedWriter, create, held, note, queue, watch_appends
 
 
 async def messages(engine: AsyncEngine) -> list[str]:
@@ -102,14 +102,7 @@ async def test_threads_wait_for_room_too(database: Database, open_writer: OpenWr
 async def test_no_more_commands_are_inside_than_the_writer_takes(open_writer: OpenWriter) -> None:
     writer = open_writer(capacity=5, group=100)
     await writer.execute(create("a"))
-    sizes: list[int] = []
-    append = writer.store.append_all
-
-    def count(*arguments: Any, **options: Any) -> Any:
-        sizes.append(sum(len(batch.events) for batch in arguments[1]))
-        return append(*arguments, **options)
-
-    writer.store.append_all = count  # type: ignore[method-assign]
+    sizes = watch_appends(writer)
     await asyncio.gather(*(writer.execute(note("a", f"{at}")) for at in range(50)))
     assert sum(sizes) == 50
     assert max(sizes) <= 5
