@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
@@ -35,23 +35,20 @@ class Committer:
         self._store = store
         self._patience = patience
 
-    def commit(self, requests: Sequence[Request], *, rows: bool, locked: Callable[[], object]) -> list[Answer]:
-        """Answer every command once it is committed, or refused. Raises where the database does not answer.
-
-        `locked` is called once the streams that they concern are locked: who comes then, waits for this transaction.
-        """
+    def commit(self, requests: Sequence[Request], *, rows: bool) -> list[Answer]:
+        """Answer every command once it is committed, or refused. Raises where the database does not answer."""
         answers: list[Answer] = []
         while len(answers) < len(requests):
             rest = requests[len(answers) :]
             try:
-                answers += self._commit(rest, rows, locked)
+                answers += self._commit(rest, rows)
             except LedgerError as error:
                 if not answers:
                     raise
                 answers += [error] * len(rest)  # what was committed before is acknowledged all the same
         return answers
 
-    def _commit(self, requests: Sequence[Request], rows: bool, locked: Callable[[], object]) -> list[Answer]:
+    def _commit(self, requests: Sequence[Request], rows: bool) -> list[Answer]:
         """The answers of as many commands as fit into one transaction."""
         swiftly = self._engine.dialect.name != "sqlite"
         if len(requests) == 1:
@@ -68,7 +65,7 @@ class Committer:
                         with committed(connection):
                             self._store.ensure_ledgers(connection, missing)
                         missing = set()
-                    return self._run(attempt, connection, locked)
+                    return self._run(attempt, connection)
             except LedgerError as error:
                 return [error] * len(requests)
             except LedgersMissing as error:
@@ -99,9 +96,9 @@ class Committer:
                 raise translate(error) from error
             time.sleep(random.uniform(0, 0.01) * min(conflicts, 10))
 
-    def _run(self, attempt: _Single | _Group, connection: Connection, locked: Callable[[], object]) -> list[Answer]:
+    def _run(self, attempt: _Single | _Group, connection: Connection) -> list[Answer]:
         try:
-            return attempt.run(connection, locked)
+            return attempt.run(connection)
         except DBAPIError as error:
             if is_lost(error):
                 connection.invalidate(error)  # an engine that is not ours keeps one to a server that was demoted
@@ -118,7 +115,7 @@ class Committer:
         answers: dict[int, Answer] = {}
         for part in parts.values():
             try:
-                answers |= zip(part, self.commit([requests[at] for at in part], rows=rows, locked=_ignore), strict=True)
+                answers |= zip(part, self.commit([requests[at] for at in part], rows=rows), strict=True)
             except LedgerError as failed:
                 answers |= dict.fromkeys(part, failed)
         return [answers[at] for at in range(len(requests))]
@@ -137,7 +134,7 @@ class _Single:
     def in_doubt(self) -> bool:
         return bool(self._tried)
 
-    def run(self, connection: Connection, _: Callable[[], object]) -> list[Answer]:
+    def run(self, connection: Connection) -> list[Answer]:
         if connection.dialect.name != "sqlite":
             return [self._store.execute(connection, self._request, autocommit=True, tried=self._tried)]
         with committed(connection):
@@ -161,7 +158,7 @@ class _Group:
     def in_doubt(self) -> bool:
         return bool(self._doubtful)
 
-    def run(self, connection: Connection, locked: Callable[[], object]) -> list[Answer]:
+    def run(self, connection: Connection) -> list[Answer]:
         group: Group | None = None
         try:
             if self._swiftly:
@@ -172,7 +169,6 @@ class _Group:
                     return answers
             with committed(connection):
                 known = read_group(connection, self._requests, expect_new=self.expect_new)
-                locked()
                 # With the locks: what arrives from now on waits for them, and is refused.
                 for earlier in self._doubtful:
                     if (answers := earlier.recover(connection)) is not None:
@@ -197,7 +193,3 @@ def _check_doubt(attempt: _Single | _Group, told: LedgerError, error: Exception)
     """Whoever is told that something failed would send it again: not while it may have been done."""
     if attempt.in_doubt:
         raise OutcomeUnknown(problem=str(told)) from error
-
-
-def _ignore() -> None:
-    """Whoever waited was told the first time."""

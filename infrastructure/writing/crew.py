@@ -19,8 +19,6 @@ _IDLE = 2.0
 
 _SHARED = 32
 """Waiting commands from which on a ledger has transactions of its own."""
-_WORTH_HALVING = 16
-"""Waiting jobs that make two flights worth their two commits."""
 
 
 @dataclass(slots=True, eq=False)
@@ -47,52 +45,28 @@ class Job:
 Outcomes = Sequence[tuple[Job, Sequence[Answer] | BaseException]]
 
 
-@dataclass(slots=True, eq=False)
-class Flight:
-    """Jobs of one ledger that are being written."""
-
-    jobs: list[Job]
-    targets: set[int | str]
-    """The entities that they name."""
-    size: int = 0
-    """How many commands."""
-    locked: bool = False
-    """Whether what they concern is locked in the database, so that a second flight may follow."""
-
-    @property
-    def ledger(self) -> str:
-        """Where they belong."""
-        return self.jobs[0].ledger
-
-
 class Crew:
-    """Hands the waiting jobs of a ledger to whichever thread is free, all at once and in the order they came.
-
-    A second flight of jobs may follow the first while that waits for the database: not before that has its locks, and
-    not with jobs that name the same entities.
-    """
+    """Hands the waiting jobs of a ledger to whichever thread is free, all at once and in the order they came."""
 
     def __init__(
         self,
-        commit: Callable[[Sequence[Request], bool, Callable[[], object]], list[Answer]],
+        commit: Callable[[Sequence[Request], bool], list[Answer]],
         deliver: Callable[[Outcomes], None],
         *,
         workers: int,
         group: int,
-        depth: int,
         ledgers: int,
     ) -> None:
         self._commit = commit
         self._deliver = deliver
         self._workers = workers
         self._group = group
-        self._depth = depth
         self._ledgers = ledgers
         self._changed = Condition()
         self._waiting: dict[str, deque[Job]] = {}
-        self._flights: dict[str, list[Flight]] = {}
+        self._writing: set[str] = set()
         self._ready: dict[str, None] = {}
-        """Ledgers with waiting jobs that may be taken, those that wait the longest first."""
+        """Ledgers with waiting jobs that nobody writes to, those that wait the longest first."""
         self._threads: set[Thread] = set()
         self._free = 0
         self._closed = False
@@ -109,10 +83,7 @@ class Crew:
 
     def _look(self, ledger: str) -> None:
         """See whether somebody may write to a ledger, and call or hire one who does."""
-        flights, queue = self._flights.get(ledger, []), self._waiting.get(ledger)
-        if not queue or len(flights) >= self._depth or not all(flight.locked for flight in flights):
-            return
-        if any(not flight.targets.isdisjoint(_targets(queue[0])) for flight in flights):
+        if ledger not in self._waiting or ledger in self._writing:
             return
         self._ready[ledger] = None
         if self._free >= len(self._ready):
@@ -123,11 +94,11 @@ class Crew:
             thread.start()
 
     def _work(self) -> None:
-        while flights := self._take():
-            self._deliver(self._write(flights))
-            self._land(flights)
+        while jobs := self._take():
+            self._deliver(self._write(jobs))
+            self._done(jobs)
 
-    def _take(self) -> list[Flight]:
+    def _take(self) -> list[Job]:
         """Jobs of a ledger, up to the size of a group; few of them share a transaction with those of other ledgers.
 
         Nothing where the thread may end.
@@ -138,60 +109,43 @@ class Crew:
             while not self._ready and idle and not self._closed:
                 idle = self._changed.wait(_IDLE)
             self._free -= 1
-            flights: list[Flight] = []
-            size = 0
-            while self._ready and size < _SHARED and len(flights) < self._ledgers:
+            jobs: list[Job] = []
+            size = ledgers = 0
+            while self._ready and size < _SHARED and ledgers < self._ledgers:
                 ledger = next(iter(self._ready))
-                if flights and len(self._waiting[ledger]) >= _SHARED:
+                if jobs and len(self._waiting[ledger]) >= _SHARED:
                     break
                 del self._ready[ledger]
-                flights.append(self._board(ledger))
-                size += flights[-1].size
-            if not flights:
+                taken, ledgers = self._take_from(ledger), ledgers + 1
+                jobs += taken
+                size += sum(len(job.requests) for job in taken)
+            if not jobs:
                 self._threads.discard(current_thread())
                 self._changed.notify_all()
-            return flights
+            return jobs
 
-    def _board(self, ledger: str) -> Flight:
-        queue, flights = self._waiting[ledger], self._flights.setdefault(ledger, [])
-        taken = set[int | str]().union(*(flight.targets for flight in flights))
-        most = self._group
-        if self._depth > 1 and not flights and len(queue) >= _WORTH_HALVING:
-            most = min(most, (len(queue) + 1) // 2)  # the other half is decided while the database writes this one
-        flight = Flight([], set())
-        while queue and (not flight.jobs or flight.size + len(queue[0].requests) <= most):
-            named = _targets(queue[0])
-            if not taken.isdisjoint(named):
-                break
-            flight.targets |= named
-            flight.jobs.append(queue.popleft())
-            flight.size += len(flight.jobs[-1].requests)
+    def _take_from(self, ledger: str) -> list[Job]:
+        queue, jobs, size = self._waiting[ledger], list[Job](), 0
+        while queue and (not jobs or size + len(queue[0].requests) <= self._group):
+            jobs.append(queue.popleft())
+            size += len(jobs[-1].requests)
         if not queue:
             del self._waiting[ledger]
-        flights.append(flight)
-        return flight
+        self._writing.add(ledger)
+        return jobs
 
-    def _lock(self, flights: Sequence[Flight]) -> None:
+    def _done(self, jobs: Sequence[Job]) -> None:
         with self._changed:
-            for flight in flights:
-                flight.locked = True
-                self._look(flight.ledger)
-
-    def _land(self, landed: Sequence[Flight]) -> None:
-        with self._changed:
-            for flight in landed:
-                flights = self._flights[flight.ledger]
-                flights.remove(flight)
-                if not flights:
-                    del self._flights[flight.ledger]
-                self._look(flight.ledger)
+            for ledger in {job.ledger: None for job in jobs}:
+                self._writing.discard(ledger)
+                self._look(ledger)
             if self._closed:
                 self._changed.notify_all()
 
-    def _write(self, flights: Sequence[Flight]) -> Outcomes:
+    def _write(self, jobs: Sequence[Job]) -> Outcomes:
         outcomes: list[tuple[Job, Sequence[Answer] | BaseException]] = []
         wanted: list[Job] = []
-        for job in (job for flight in flights for job in flight.jobs):
+        for job in jobs:
             if job.begin():
                 wanted.append(job)
             else:
@@ -200,7 +154,7 @@ class Crew:
         if not requests:
             return outcomes
         try:
-            answers = self._commit(requests, any(job.rows for job in wanted), lambda: self._lock(flights))
+            answers = self._commit(requests, any(job.rows for job in wanted))
         except BaseException as error:
             return outcomes + [(job, error) for job in wanted]
         at = 0
@@ -224,7 +178,3 @@ class Crew:
             self._waiting.clear()
             self._ready.clear()
             return left_over
-
-
-def _targets(job: Job) -> set[int | str]:
-    return {request.target for request in job.requests if request.target is not None}

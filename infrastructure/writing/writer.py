@@ -61,11 +61,10 @@ class GroupWriter:
             workers = 1  # it has one writer anyway
         committer = Committer(self._engine, self.store, patience)
         self._crew = Crew(
-            lambda requests, rows, locked: committer.commit(requests, rows=rows, locked=locked),
+            lambda requests, rows: committer.commit(requests, rows=rows),
             self._deliver,
             workers=workers,
             group=group,
-            depth=min(2, workers),
             ledgers=ledgers,
         )
         self._gate = Gate(capacity)
