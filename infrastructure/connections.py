@@ -68,7 +68,10 @@ def create_writer_engine(url: str, size: int, patience: float) -> Engine:
                 problem="names no file",
                 remedy="Name a file: a database in memory has one connection.",
             )
-        return create_sync_engine(url, connect_args={"timeout": patience})
+        engine = create_sync_engine(url)
+        wait = f"PRAGMA busy_timeout = {max(1, int(patience * 1000))}"
+        event.listen(engine, "connect", lambda connection, _: connection.execute(wait).close())
+        return engine
     # What a group touches is in memory, so that looking up its keys costs next to nothing, whatever the default says.
     settings = "-c enable_seqscan=off -c random_page_cost=0.1"
     # So that whoever holds a ledger holds up no other one for long; the writer tries again.

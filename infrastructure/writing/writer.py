@@ -56,9 +56,13 @@ class GroupWriter:
             check_int(value, name, 1)
         self.store = store or EventStore()
         self._own = isinstance(database, str)
-        self._engine = create_writer_engine(database, workers, patience) if isinstance(database, str) else database
-        if self._engine.dialect.name == "sqlite":
+        engine = create_writer_engine(database, workers, patience) if isinstance(database, str) else database
+        if engine.dialect.name == "sqlite":
             workers = 1  # it has one writer anyway
+        else:
+            # Whatever engine it is: a single command is a statement that commits itself.
+            engine = engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._engine = engine
         committer = Committer(self._engine, self.store, patience)
         self._crew = Crew(
             lambda requests, rows: committer.commit(requests, rows=rows),
