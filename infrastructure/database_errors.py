@@ -78,7 +78,8 @@ def _translate_sqlite(name: str, problem: str, error: Exception) -> LedgerError:
         return StoreUnavailable(problem=problem)
     if isinstance(error, OSError) or (isinstance(error, DBAPIError) and error.connection_invalidated):
         return StoreUnavailable(problem=problem)
-    if not name and type(getattr(error, "orig", None)).__name__ in {"OperationalError", "ConnectionDoesNotExistError"}:
+    kinds = {kind.__name__ for kind in type(getattr(error, "orig", None)).__mro__}
+    if not name and kinds & {"OperationalError", "ConnectionDoesNotExistError"}:
         return StoreUnavailable(problem=problem)  # a driver that could not connect gives no SQLSTATE
     return StoreError(problem=problem)
 

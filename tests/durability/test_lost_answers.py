@@ -24,7 +24,7 @@ from execution_ledger.domain import (
     StoreUnavailable,
     Update,
 )
-from execution_ledger.infrastructure import ExecutionRepository, GroupWriter, Request, create_engine
+from execution_ledger.infrastructure import ExecutionRepository, GroupWriter, Outcome, Request, create_engine
 from support import Database
 from support.audit import Ledger, audit
 from support.wire import Link, Wire, some_lock_is_waited_for, tapped
@@ -77,78 +77,87 @@ class Answer(NamedTuple):
     position: int | None = None
 
 
+WAYS = {"repository": "WITH", "writer": "WITH", "group": "WITH", "bulk": "WITH", "locking group": "COMMIT"}
+"""The ways to send a command, each with how the statement begins that commits it.
+
+A group goes in one statement where all its streams are remembered, and locks them where one is a stranger's.
+"""
+ALONE = ["repository", "writer", "group", "bulk"]
+"""Those whose statement commits itself."""
+
+
+def cases_of(way: str) -> dict[str, Case]:
+    """The commands that are sent in this way."""
+    return {name: case for name, case in CASES.items() if way not in ("group", "bulk") or "step" not in name}
+
+
 class Caller:
     """Sends commands in one of the ways that there are, over one connection."""
 
-    def __init__(self, repository: ExecutionRepository | None, writer: GroupWriter | None, way: str) -> None:
-        self.repository = repository
-        self.writer = writer
-        self.way = way
+    def __init__(self, way: str, ours: ExecutionRepository | GroupWriter, strangers: GroupWriter) -> None:
+        self._way = way
+        self._ours = ours
+        self._strangers = strangers
+
+    async def prepare(self, job: str) -> None:
+        """Make an execution with a step, its stream in memory and the connection warm."""
+        create = Case(lambda r, job, **o: r.create({"job_id": job}, **o), lambda job: Create.of({"job_id": job}))
+        begin = Case(lambda r, job, **o: r.start_step(job, "s1", **o), lambda job: StartStep.of("s1"))
+        for case in (create, begin):
+            await self.send(case, job, f"{job}, {'create' if case is create else 'begin'}")
 
     async def send(self, case: Case, job: str, marker: str, command_id: str | None = None) -> Answer:
         """Have it done, alone or with two neighbors."""
-        if self.repository is not None:
-            row = await case.call(self.repository, job, correlation_id=marker, command_id=command_id)
+        if isinstance(self._ours, ExecutionRepository):
+            row = await case.call(self._ours, job, correlation_id=marker, command_id=command_id)
             assert row
             return Answer() if row is True else Answer(row.version)
-        assert self.writer is not None
-        mine = Request("default", case.target(job), case.command(job), Context(correlation_id=marker), None, command_id)
-        if self.way == "writer":
-            outcome = await self.writer.execute(mine)
+
+        def request(target: str | None, command: Command, suffix: str = "") -> Request:
+            its_id = command_id and command_id + suffix
+            return Request("default", target, command, Context(correlation_id=marker + suffix), command_id=its_id)
+
+        mine = request(case.target(job), case.command(job))
+        if self._way == "writer":
+            outcome = await self._ours.execute(mine)
             assert outcome is not None
             assert outcome.row is None or outcome.row["version"] == outcome.version
             return Answer(outcome.version, outcome.first_position)
-        others = [f"{marker}-before", f"{marker}-after"]
-        before, after = (
-            Request(
-                "default",
-                None,
-                Create.of({"run_name": other}),
-                Context(correlation_id=other),
-                command_id=command_id and f"command {other}",
-            )
-            for other in others
-        )
-        if self.way == "bulk":
-            assert await self.writer.execute_many([before, mine, after]) == (3, 0, 0)
+        first = request(None, Create.of({"run_name": marker}), " (first)")
+        last = request(None, Create.of({"run_name": marker}), " (last)")
+        if self._way == "locking group":
+            stranger = f"stranger to {marker}"
+            create = Create.of({"job_id": stranger})
+            await self._strangers.execute(Request("default", stranger, create, command_id=stranger))
+            last = request(stranger, Note.of("n"), " (last)")
+        if self._way == "bulk":
+            assert await self._ours.execute_many([first, mine, last]) == (3, 0, 0)
             return Answer()
-        first, outcome, last = await self.writer.execute_together([before, mine, after], rows=True)
-        assert [first.row["run_name"], last.row["run_name"]] == others
+        answers = await self._ours.execute_together([first, mine, last], rows=True)
+        assert all(isinstance(answer, Outcome) and answer.event_count == 1 for answer in answers), answers
+        outcome = answers[1]
+        assert isinstance(outcome, Outcome)
         return Answer(outcome.version, outcome.first_position)
 
 
-WAYS = ("repository", "writer", "group", "bulk")
-
-
 @asynccontextmanager
-async def calling(way: str, url: str, patience: float = 10.0) -> AsyncIterator[Caller]:
-    if way == "repository":
-        engine = create_engine(url, pool_size=1, max_overflow=0)
-        async with AsyncSession(engine) as session:
-            yield Caller(ExecutionRepository(session), None, way)
-        await engine.dispose()
-    else:
-        async with GroupWriter(url, workers=1, patience=patience) as writer:
-            yield Caller(None, writer, way)
-
-
-async def prepare(caller: Caller, job: str) -> None:
-    """An execution with a step, its stream in memory and the connection warm."""
-    create = Case(lambda r, job, **o: r.create({"job_id": job}, **o), lambda job: Create.of({"job_id": job}))
-    begin = Case(lambda r, job, **o: r.start_step(job, "s1", **o), lambda job: StartStep.of("s1"))
-    await caller.send(create, job, f"{job}-create")
-    await caller.send(begin, job, f"{job}-begin")
-
-
-def sends(way: str) -> str:
-    """How the statement begins that commits."""
-    return "WITH" if way in ("repository", "writer") else "COMMIT"
+async def calling(way: str, wire: Wire, database: Database, patience: float = 10.0) -> AsyncIterator[Caller]:
+    async with GroupWriter(database.url) as strangers:
+        if way == "repository":
+            engine = create_engine(wire.url, pool_size=1, max_overflow=0)
+            async with AsyncSession(engine) as session:
+                yield Caller(way, ExecutionRepository(session), strangers)
+            await engine.dispose()
+        else:
+            async with GroupWriter(wire.url, workers=1, patience=patience) as writer:
+                yield Caller(way, writer, strangers)
 
 
 def check(database: Database, answers: dict[str, Answer]) -> Ledger:
     """Whatever was sent is recorded once, where the caller was told."""
     ledger = audit(database.url)["default"]
     recorded = Counter(event["correlation_id"] for event in ledger.events)
+    del recorded[None]  # strangers
     assert {marker: count for marker, count in recorded.items() if count > 1} == {}, "doubled"
     assert answers.keys() <= recorded.keys(), "lost"
     for event in ledger.events:
@@ -162,11 +171,11 @@ async def run(
     database: Database, way: str, disturb: Callable[[Wire], object], after: Callable[[Wire], Awaitable[None]]
 ) -> None:
     answers: dict[str, Answer] = {}
-    async with tapped(database.url) as wire, calling(way, wire.url) as caller:
-        for name, case in CASES.items():
+    async with tapped(database.url) as wire, calling(way, wire, database) as caller:
+        for name, case in cases_of(way).items():
             for command_id in (None, f"command {name}"):
                 job = f"{name}, {command_id}"
-                await prepare(caller, job)
+                await caller.prepare(job)
                 disturb(wire)
                 answers[job] = await caller.send(case, job, job, command_id)
                 await after(wire)
@@ -180,15 +189,15 @@ async def nothing(wire: Wire) -> None:
 
 @pytest.mark.parametrize("way", WAYS)
 async def test_what_the_server_never_saw_is_sent_again(database: Database, way: str) -> None:
-    await run(database, way, lambda wire: wire.once(sends(way), Link.lose), nothing)
+    await run(database, way, lambda wire: wire.once(WAYS[way], Link.lose), nothing)
 
 
 @pytest.mark.parametrize("way", WAYS)
 async def test_what_was_committed_is_found_though_its_answer_was_lost(database: Database, way: str) -> None:
-    await run(database, way, lambda wire: wire.once(sends(way), Link.lose_answer), nothing)
+    await run(database, way, lambda wire: wire.once(WAYS[way], Link.lose_answer), nothing)
 
 
-@pytest.mark.parametrize("way", ["repository", "writer"])
+@pytest.mark.parametrize("way", ALONE)
 async def test_a_statement_that_arrives_while_it_is_sent_again_is_done_once(database: Database, way: str) -> None:
     def disturb(wire: Wire) -> None:
         async def deliver_first(link: Link, messages: bytes) -> None:
@@ -201,13 +210,12 @@ async def test_a_statement_that_arrives_while_it_is_sent_again_is_done_once(data
     await run(database, way, disturb, nothing)
 
 
-@pytest.mark.parametrize("way", ["repository", "writer"])
+@pytest.mark.parametrize("way", ALONE)
 async def test_a_statement_that_arrives_after_it_was_sent_again_is_refused(database: Database, way: str) -> None:
     await run(database, way, lambda wire: wire.once("WITH", wire.hold), lambda wire: wire.deliver())
 
 
-@pytest.mark.parametrize("way", ["group", "bulk"])
-async def test_a_commit_that_arrives_while_the_group_is_sent_again_is_found(database: Database, way: str) -> None:
+async def test_a_commit_that_arrives_while_the_group_is_sent_again_is_found(database: Database) -> None:
     tasks: list[asyncio.Task[None]] = []
 
     def disturb(wire: Wire) -> None:
@@ -221,22 +229,22 @@ async def test_a_commit_that_arrives_while_the_group_is_sent_again_is_found(data
 
         wire.once("COMMIT", hold)
 
-    await run(database, way, disturb, nothing)
+    await run(database, "locking group", disturb, nothing)
     await asyncio.gather(*tasks)
 
 
 @pytest.mark.parametrize("way", WAYS)
 async def test_a_commit_that_nobody_can_be_asked_about_is_told_as_unknown(database: Database, way: str) -> None:
     answers: dict[str, Answer] = {}
-    async with tapped(database.url) as wire, calling(way, wire.url, patience=0.05) as caller:
+    async with tapped(database.url) as wire, calling(way, wire, database, patience=0.05) as caller:
 
         async def lose_answer_and_all_the_rest(link: Link, messages: bytes) -> None:
             wire.down = True
             await link.lose_answer(messages)
 
-        for job, case in CASES.items():
-            await prepare(caller, job)
-            wire.once(sends(way), lose_answer_and_all_the_rest)
+        for job, case in cases_of(way).items():
+            await caller.prepare(job)
+            wire.once(WAYS[way], lose_answer_and_all_the_rest)
             with pytest.raises(OutcomeUnknown, match="command_id"):
                 await caller.send(case, job, job, f"command {job}")
             wire.down = False
@@ -246,13 +254,14 @@ async def test_a_commit_that_nobody_can_be_asked_about_is_told_as_unknown(databa
 
 @pytest.mark.parametrize("way", WAYS)
 async def test_a_command_that_was_surely_not_sent_is_told_as_such(database: Database, way: str) -> None:
-    async with tapped(database.url) as wire, calling(way, wire.url, patience=0.05) as caller:
+    async with tapped(database.url) as wire, calling(way, wire, database, patience=0.05) as caller:
         wire.down = True
-        for job, case in CASES.items():
+        for job, case in cases_of(way).items():
             with pytest.raises(StoreUnavailable) as told:
                 await caller.send(case, job, job)
             assert type(told.value) is StoreUnavailable
-    assert audit(database.url) == {}
+    recorded = [event for ledger in audit(database.url).values() for event in ledger.events]
+    assert [event["correlation_id"] for event in recorded if event["correlation_id"]] == []
 
 
 async def send_in_a_transaction(case: Case, session: AsyncSession, job: str) -> Any:
@@ -273,9 +282,9 @@ async def test_a_lost_commit_of_the_callers_transaction_is_told_as_unknown(
     cases = {job: case for job, case in CASES.items() if case.target("") is not None}
     async with tapped(database.url) as wire:
         engine = create_engine(wire.url, pool_size=1, max_overflow=0)
-        async with AsyncSession(engine) as session:
+        async with AsyncSession(engine) as session, GroupWriter(database.url) as strangers:
             for job, case in cases.items():
-                await prepare(Caller(ExecutionRepository(session), None, "repository"), job)
+                await Caller("repository", ExecutionRepository(session), strangers).prepare(job)
                 wire.once("COMMIT", Link.lose_answer)
                 with pytest.raises(OutcomeUnknown, match="command_id"):
                     await send(case, session, job)
@@ -287,11 +296,44 @@ async def test_a_lost_commit_of_the_callers_transaction_is_told_as_unknown(
 
 async def test_a_transaction_whose_client_vanished_does_not_keep_the_others_waiting(database: Database) -> None:
     async with tapped(database.url) as wire:
-        url = f"{wire.url}&options=-c%20idle_in_transaction_session_timeout%3D100ms"
-        async with GroupWriter(url, workers=1) as writer:
-            caller = Caller(None, writer, "group")
-            await prepare(caller, "job")
+        wire.url += "&options=-c%20idle_in_transaction_session_timeout%3D100ms"
+        async with calling("locking group", wire, database) as caller:
+            await caller.prepare("job")
             wire.once("COMMIT", wire.hold)  # and its connection to the server stays open
             answer = await caller.send(CASES["note"], "job", "note")
         wire.held.clear()
     check(database, {"note": answer})
+
+
+@pytest.mark.parametrize(
+    "disturb",
+    [
+        lambda wire: wire.once("WITH", Link.lose),
+        lambda wire: wire.once("WITH", Link.lose_answer),
+        lambda wire: wire.once("WITH", wire.hold),
+    ],
+    ids=["never seen", "answer lost", "late"],
+)
+async def test_a_group_of_several_ledgers_is_done_once_in_each(
+    database: Database, disturb: Callable[[Wire], object]
+) -> None:
+    ledgers = [f"ledger-{at}" for at in range(4)]
+    async with tapped(database.url) as wire, GroupWriter(wire.url, workers=1) as writer:
+
+        async def send(*commands: tuple[str | None, Command]) -> None:
+            await asyncio.gather(
+                *(writer.execute(Request(ledger, *command)) for ledger in ledgers for command in commands)
+            )
+
+        await send(("job", Create.of({"job_id": "job"})))
+        disturb(wire)
+        wire.statements.clear()
+        await send(("job", Note.of("n")), (None, Create.of({})))
+        assert wire.acts == []
+        assert sum(statement.startswith("WITH") for statement in wire.statements) <= 2, "they went together"
+        await wire.deliver()
+    found = audit(database.url)
+    assert set(found) == set(ledgers)
+    for ledger in found.values():
+        types = [event["type"] for event in ledger.events]
+        assert types == ["execution.created", "execution.noted", "execution.created"]

@@ -81,7 +81,7 @@ class LocalServer(Server):
 
     _postmaster: subprocess.Popen[Any]
 
-    def __init__(self, fsync: bool) -> None:
+    def __init__(self, fsync: bool, primary: LocalServer | None = None) -> None:
         account = find_account()
         self._programs = find_programs(account)
         locale, variables = find_locale()
@@ -96,9 +96,10 @@ class LocalServer(Server):
         watchdog = ["/bin/sh", "-c", _WATCHDOG, "watchdog", self._programs, self._folder]
         self._watchdog = subprocess.Popen(watchdog, stdin=subprocess.PIPE, **self._child)
         try:
-            password = self._initdb(locale)
-            with (self.data_dir / "postgresql.conf").open("a") as file:
-                file.write(_SETTINGS + ("" if fsync else _UNSAFE))
+            password = self._initdb(locale) if primary is None else self._copy(primary)
+            if primary is None:
+                with (self.data_dir / "postgresql.conf").open("a") as file:
+                    file.write(_SETTINGS + ("" if fsync else _UNSAFE))
             port = self._start_on_a_free_port()
         except BaseException:
             self.stop()
@@ -133,6 +134,16 @@ class LocalServer(Server):
             self._postmaster.wait()
         self._start(self._url.port or 0)
 
+    def promote(self) -> None:
+        """Make a standby the primary; what the old one still does is not copied any more."""
+        self._execute("SELECT pg_promote()")
+
+    def _copy(self, primary: LocalServer) -> str:
+        conninfo = primary._url.set(drivername="postgresql").render_as_string(hide_password=False)
+        command = [self._programs / "pg_basebackup", "-D", self.data_dir, "-d", conninfo]
+        self._run([*command, "--write-recovery-conf", "--checkpoint=fast", "--no-sync"])
+        return str(primary._url.password)
+
     def _initdb(self, locale: str) -> str:
         password = secrets.token_hex(16)
         file = self._folder / "password"
@@ -140,10 +151,13 @@ class LocalServer(Server):
         file.chmod(0o644)  # the folder lets nobody else in
         command = [self._programs / "initdb", "-D", self.data_dir, "--encoding=UTF8", f"--locale={locale}"]
         command += ["--lc-messages=C", "--no-sync", "--username=postgres", "--auth=password", f"--pwfile={file}"]
+        self._run(command)
+        return password
+
+    def _run(self, command: list[Any]) -> None:
         done = subprocess.run(command, capture_output=True, text=True, **self._child)
         if done.returncode:
-            raise RuntimeError(f"initdb failed:\n{done.stdout}{done.stderr}")
-        return password
+            raise RuntimeError(f"{command[0].name} failed:\n{done.stdout}{done.stderr}")
 
     def _start_on_a_free_port(self) -> int:
         for last in (False, False, False, True):
@@ -173,13 +187,26 @@ class LocalServer(Server):
         # What pg_ctl looks at: the first line is the process id, the last the state.
         with suppress(FileNotFoundError):
             lines = (self.data_dir / "postmaster.pid").read_text().split()
-            return bool(lines) and lines[0] == str(self.pid) and lines[-1] == "ready"
+            return bool(lines) and lines[0] == str(self.pid) and lines[-1] in ("ready", "standby")
         return False
 
 
 def start_server(fsync: bool = False) -> LocalServer:
     """Start a server of our own: a fast one, or with `fsync` an honest one, where durability or speed is tested."""
     return LocalServer(fsync)
+
+
+def start_standby(primary: LocalServer) -> LocalServer:
+    """Start a copy of an honest server that follows it; the primary acknowledges only what both have from then on."""
+    standby = LocalServer(True, primary)
+    primary._execute("ALTER SYSTEM SET synchronous_standby_names = '*'")
+    primary._execute("SELECT pg_reload_conf()")
+    conninfo = primary._url.set(drivername="postgresql").render_as_string(hide_password=False)
+    with psycopg.connect(conninfo, autocommit=True) as connection:
+        followed = "SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync'"
+        while connection.execute(followed).fetchone() == (0,):
+            time.sleep(0.01)
+    return standby
 
 
 def _alive(process: psutil.Process) -> bool:
