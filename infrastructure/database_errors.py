@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, InvalidRequestError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from ..domain import LedgerBusy, LedgerError, OutcomeUnknown, SchemaNotReady, StoreError, StoreFull, StoreUnavailable
@@ -20,6 +20,8 @@ _LOST = ("08", "53300", "57P", "25006", "25P03")
 _OPEN = ("08", "57P")
 """Of these, what may come after the server did what it was asked to."""
 _FULL = ("53100", "SQLITE_FULL")
+_POOL_GAVE_UP = "This connection is closed"
+"""What SQLAlchemy says once the connections that it took from the pool were dead three times in a row."""
 _UNDEFINED = ("42P01", "42703", "3F000")
 
 
@@ -40,6 +42,8 @@ def translated() -> Iterator[None]:
 
 def translate(error: Exception) -> LedgerError:
     """The domain error for a database error."""
+    if isinstance(error, InvalidRequestError) and str(error) == _POOL_GAVE_UP:
+        return StoreUnavailable(problem="one connection after the other had been ended")
     if isinstance(error, PoolTimeout):
         return LedgerBusy(problem="every connection of the pool is in use", remedy="Try again, or allow a larger pool.")
     original = getattr(error, "orig", None) or error

@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 
 from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, InvalidRequestError, SQLAlchemyError
 
 from ...domain import LedgerBusy, LedgerError, OutcomeUnknown, StoreError, StoreFull
 from ..batch import Batch
@@ -76,7 +76,7 @@ class Committer:
                 if conflicts >= _TRIES:
                     _check_doubt(attempt, _BUSY, error)
                     return self._apart(requests, rows, _BUSY)
-            except DBAPIError as error:
+            except (DBAPIError, InvalidRequestError) as error:
                 told = translate(error)
                 late = time.monotonic() > deadline
                 if is_lost(error) and not late:

@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engin
 
 from execution_ledger.domain import Create, LedgerError, Note, StoreUnavailable
 from execution_ledger.infrastructure import ExecutionRepository, GroupWriter, Request, create_engine
+from execution_ledger.infrastructure.connections import create_writer_engine
 from support import Database
 from support.audit import audit
 from support.postgres import LocalServer
@@ -184,3 +185,34 @@ async def test_a_server_that_stays_away_is_told_and_the_command_can_be_sent_agai
             await call()
     await engine.dispose()
     assert audit(own.url)["default"].head["size"] == 4
+
+
+@pytest.mark.parametrize("times", [1, 3])
+async def test_connections_that_are_dead_one_after_the_other_are_a_database_that_is_away(
+    database: Database, times: int
+) -> None:
+    await prepare(database)
+    left = times
+
+    def refuse(*_: Any) -> None:
+        nonlocal left
+        if left:
+            left -= 1
+            raise sqlalchemy.exc.DisconnectionError
+
+    engine = create_engine(database.url)
+    async with AsyncSession(engine) as session:
+        event.listen(engine.sync_engine, "checkout", refuse)
+        repository = ExecutionRepository(session)
+        if times == 3:  # more than the pool itself replaces
+            with pytest.raises(StoreUnavailable):
+                await repository.update("job", {"message": "refused"})
+        assert await repository.update("job", {"message": "repository"}) is not None
+    await engine.dispose()
+    left = times
+    writer_engine = create_writer_engine(database.url, 1, 10)
+    event.listen(writer_engine, "checkout", refuse)
+    async with GroupWriter(writer_engine) as writer:
+        answers = await writer.execute_together([Request("default", "job", Note.of(f"{n}")) for n in range(2)])
+    writer_engine.dispose()
+    assert [getattr(answer, "version", answer) for answer in answers] == [3, 4]
