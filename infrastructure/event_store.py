@@ -19,6 +19,7 @@ from ..domain import (
     CommandIdReused,
     Context,
     Create,
+    InvalidInput,
     LedgerBusy,
     LedgerError,
     Limits,
@@ -27,6 +28,7 @@ from ..domain import (
     fold,
     stream_id,
 )
+from ..domain.values import shown
 from . import append_postgresql, append_sqlite
 from .batch import Appended, Batch, Receipt, Row, Work, make_batch
 from .codec import decode_event, encode_event
@@ -163,12 +165,22 @@ class EventStore:
         raise LedgerBusy(problem="too many writers change the same execution", remedy="Try again later.")
 
     def named(self, request: Request) -> Request:
-        """The same command; one that creates is about the entity that its details name, whatever its target says."""
-        if not isinstance(request.command, Create):
+        """The same command, its target checked; one that creates is about the entity that its details name."""
+        target = request.target
+        if isinstance(request.command, Create):
+            key = getattr(request.command.details, self.entity.aggregate.key_field, None)
+            if isinstance(key, str):
+                return request if key == target else replace(request, target=key)
+            fits = target is None or isinstance(target, str)
+        else:
+            fits = isinstance(target, int | str) and not isinstance(target, bool)
+        if fits:
             return request
-        key = getattr(request.command.details, self.entity.aggregate.key_field, None)
-        target = key if isinstance(key, str) else None
-        return request if request.target == target else replace(request, target=target)
+        raise InvalidInput(
+            field="target",
+            problem=f"{shown(target)} names no entity",
+            remedy="Send its key, or its id once it has one.",
+        )
 
     def _recall(self, connection: Connection, request: Request) -> _Recalled | None:
         """What a read would tell, as far as this process knows, where that is all that the command needs."""

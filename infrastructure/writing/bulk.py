@@ -50,9 +50,9 @@ async def execute_many(
     def count(item: Item, answer: Answer) -> None:
         if isinstance(answer, StoreUnavailable):
             raise answer  # the database's trouble, which the next commands have as well
-        if isinstance(answer, LedgerError):
+        if isinstance(answer, Exception):
             counts["refused"] += 1
-            if refused is None:
+            if refused is None or not isinstance(answer, LedgerError):
                 raise answer
             refused(item.source, answer)
         else:

@@ -9,6 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection
+from sqlalchemy.exc import SQLAlchemyError
 
 from ...domain import Create, LedgerError
 from ..batch import Appended, Batch, Row, Work, make_batch
@@ -19,8 +20,8 @@ from ..stream_memory import memory_of
 from ..streams import Found
 from .reading import Known, target_of
 
-Answer = Outcome | LedgerError | None
-"""What became of a command: None where its target does not exist."""
+Answer = Outcome | Exception | None
+"""What became of a command: None where its target does not exist; a `LedgerError` unless a program is wrong."""
 
 
 @dataclass(slots=True)
@@ -66,6 +67,10 @@ class LedgerGroup:
         except LedgerError as error:
             if self.known.expect_new and isinstance(request.command, Create):
                 raise UniqueViolation from error
+            self.answers.append(error)
+        except (SQLAlchemyError, OSError, UniqueViolation):
+            raise  # the whole group's
+        except Exception as error:
             self.answers.append(error)
 
     def _decide(self, connection: Connection, request: Request) -> Answer | Decided:

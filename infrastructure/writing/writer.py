@@ -13,7 +13,7 @@ from weakref import WeakKeyDictionary
 
 from sqlalchemy import Engine
 
-from ...domain import ContextFields, InvalidInput, LedgerError, WriterClosed
+from ...domain import ContextFields, InvalidInput, WriterClosed
 from ...domain.values import check_int
 from ..connections import create_writer_engine
 from ..event_store import EventStore, Outcome, Request
@@ -90,7 +90,7 @@ class GroupWriter:
         Raises what the ledger refuses it with.
         """
         (answer,) = await self.execute_together([request], rows=row)
-        if isinstance(answer, LedgerError):
+        if isinstance(answer, Exception):
             raise answer
         return answer
 
@@ -104,6 +104,7 @@ class GroupWriter:
             raise InvalidInput(
                 field="ledger", problem="differs among the commands", remedy="Send one ledger's at a time."
             )
+        requests = [self.store.named(request) for request in requests]
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Sequence[Answer]] = loop.create_future()
         if not requests:
@@ -117,14 +118,15 @@ class GroupWriter:
             if not inbox:
                 # Not at once: whoever is ready in this round of the loop gets into the same group.
                 loop.call_soon(self._send, inbox)
-            inbox.append(Job([*map(self.store.named, requests)], rows, future))
+            inbox.append(Job(requests, rows, future))
         return future
 
     def submit(self, request: Request, *, row: bool = True) -> Future[Outcome | None]:
         """The same for threads: a future of the outcome. Waits here while too many commands wait."""
+        request = self.store.named(request)
         self._gate.enter_from_thread(1)
         future: Future[Any] = Future()
-        self._put([Job([self.store.named(request)], row, future)])
+        self._put([Job([request], row, future)])
         return future
 
     async def execute_many(

@@ -16,7 +16,7 @@ from sqlalchemy.pool import NullPool
 
 from execution_ledger.domain import Create, LedgerBusy, StoreUnavailable
 from execution_ledger.infrastructure import ExecutionRepository, GroupWriter, Request, create_engine, create_sync_engine
-from execution_ledger.infrastructure.connections import create_writer_engine
+from execution_ledger.infrastructure.connections import IDLE_TIMEOUT, create_writer_engine
 from support import Database
 from support.audit import audit
 
@@ -162,7 +162,7 @@ async def test_what_the_url_says_of_connections_stands(database: Database) -> No
     with engine.connect() as connection:
         assert connection.exec_driver_sql("SHOW lock_timeout").scalar() == "7s"
         assert connection.exec_driver_sql("SHOW application_name").scalar() == "mine"
-        assert connection.exec_driver_sql("SHOW idle_in_transaction_session_timeout").scalar() == "30s"
+        assert connection.exec_driver_sql("SHOW idle_in_transaction_session_timeout").scalar() == f"{IDLE_TIMEOUT}s"
         driver = connection.connection.driver_connection
         assert driver is not None
         assert driver.info.get_parameters()["keepalives_idle"] == "77"

@@ -160,7 +160,7 @@ def hold_against_single_commands(database: Database, **bounds: Any) -> None:
 
 
 def test_commands_in_groups_give_what_they_give_one_at_a_time(database: Database) -> None:
-    hold_against_single_commands(database, max_examples=50, derandomize=bool(os.environ.get("CI")))
+    hold_against_single_commands(database, max_examples=30, derandomize=bool(os.environ.get("CI")))
 
 
 @pytest.mark.soak
