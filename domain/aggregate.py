@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, ClassVar, NamedTuple, Self
 from uuid import UUID, uuid5
 
@@ -24,7 +25,12 @@ _NAMESPACE = UUID("6f0e3f6c-2c8e-5d0b-9a53-8f1e0a6f7b11")
 
 def stream_id(ledger: str, key: str) -> UUID:
     """The UUID of the event stream of `key` in `ledger`: a UUIDv5, the same on every machine."""
-    return uuid5(uuid5(_NAMESPACE, ledger), key)
+    return uuid5(_namespace(ledger), key)
+
+
+@lru_cache(maxsize=1024)
+def _namespace(ledger: str) -> UUID:
+    return uuid5(_NAMESPACE, ledger)
 
 
 class Step(NamedTuple):

@@ -3,7 +3,7 @@
 from .base_repository import BaseRepository, WriteOptions
 from .connections import configure_sqlite, create_engine, create_sync_engine
 from .entity import EXECUTIONS, Entity
-from .event_store import EventStore, Outcome, Request
+from .event_store import EventStore
 from .execution_repository import ExecutionRepository, HistoryPage
 from .execution_service import ExecutionReceipt, ExecutionService, StatusReport
 from .held_lease import HeldLease
@@ -12,6 +12,7 @@ from .leases import Lease, Leases
 from .mapper import LedgerMapper
 from .reaper import Reaped, reap_expired_leases
 from .recorder import LedgerApplication, LedgerRecorder
+from .requests import Outcome, Request
 from .root import Root, compute_root
 from .run_names import describe_run
 from .schema import check_schema, create_schema, migrate, migrate_engine

@@ -30,8 +30,9 @@ from .batch import Batch, Row
 from .connections import can_go_direct, check_connection, go_direct
 from .database_errors import committing, is_lost, translate, translated
 from .entity import Entity
-from .event_store import EventStore, Outcome, Request
+from .event_store import EventStore
 from .leases import Lease, check_lease
+from .requests import Outcome, Request
 from .unit_of_work import UnitOfWork
 from .writing import GroupWriter
 

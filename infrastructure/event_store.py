@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime
-from hashlib import sha256
-from typing import Any, NamedTuple
+from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -15,13 +14,8 @@ from sqlalchemy import Connection, bindparam, delete, insert, select, text
 from sqlalchemy.exc import DBAPIError
 
 from ..domain import (
-    Command,
-    CommandIdReused,
-    Context,
     Create,
     InvalidInput,
-    LedgerBusy,
-    LedgerError,
     Limits,
     StreamState,
     VersionConflict,
@@ -30,66 +24,21 @@ from ..domain import (
 )
 from ..domain.values import shown
 from . import append_postgresql, append_sqlite
-from .batch import Appended, Batch, Receipt, Row, Work, make_batch
+from .batch import Appended, Batch, Receipt, Row, Work
 from .codec import decode_event, encode_event
 from .connections import check_connection, write_transaction
-from .database_errors import UniqueViolation, is_conflict, is_unique_violation, leaves_doubt
+from .database_errors import UniqueViolation, is_unique_violation
 from .entity import EXECUTIONS, Entity
-from .recovery import find_batch
-from .stream_memory import memory_of
-from .streams import Found, StoredReceipt, lock_streams, read_stream
+from .one_command import OneCommand
+from .requests import Outcome, Request, check_same_command
+from .streams import Found, StoredReceipt, read_stream
 from .tables import command_receipts, execution_events, ledgers
 from .types import UTCDateTime
-
-_ATTEMPTS = 20
-"""Decisions on one command before the store gives up: each failed one means that another writer was first."""
 
 
 def utc_now() -> datetime:
     """The writer's clock."""
     return datetime.now(UTC)
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """One command for one entity of a ledger."""
-
-    ledger: str
-    target: int | str | None
-    """The entity's id or its key; None for a `Create` that leaves the key to the ledger."""
-    command: Command
-    context: Context = field(default_factory=Context)
-    expected_version: int | None = None
-    """Refuse unless the entity is at this version; 0 for one that must not exist."""
-    command_id: str | None = None
-    """The same id with the same command is answered with the first outcome, and appends nothing."""
-    lease: int | None = None
-    """The token of the lease that a worker sends it under; no part of what makes two commands the same."""
-
-    def fingerprint(self) -> bytes:
-        """What makes two commands for the same entity the same: command, actor, reason and expected version."""
-        parts = [self.command, self.context.actor, self.context.reason, self.expected_version]
-        return sha256(msgspec.json.encode(parts, order="deterministic")).digest()
-
-    def with_key(self, key: str) -> Request:
-        """The same, where the ledger chose this key: sent again it cannot create a second entity."""
-        return replace(self, target=key) if self.target is None else self
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What became of a command."""
-
-    execution_id: UUID
-    id: int
-    version: int
-    first_position: int | None
-    """Position of its first event; None where it gave none."""
-    event_count: int
-    row: Row | None
-    """The projected row; None once the entity is deleted."""
-    replayed: bool = False
-    """Whether an earlier command with the same id had this outcome already."""
 
 
 class EventStore:
@@ -122,47 +71,8 @@ class EventStore:
         into `tried`: with that, on another connection, the command is answered if it was, and run if it was not.
         """
         check_connection(connection)
-        request = self.named(request)
         tried = [] if tried is None else tried
-        doubtful = tuple(tried)
-        if doubtful and doubtful[0].born:
-            request = request.with_key(doubtful[0].born[0].key)
-        # A violated key aborts a PostgreSQL transaction that is not ours to lose; only these commands insert keys.
-        savepoint = not autocommit and (isinstance(request.command, Create) or request.command_id is not None)
-        moved: UUID | None = None
-        recalled = self._recall(connection, request) if autocommit and not doubtful else None
-        for _ in range(_ATTEMPTS):
-            del tried[len(doubtful) :]  # what was refused leaves no doubt
-            begin = autocommit and (moved is not None or bool(doubtful))
-            try:
-                with write_transaction(connection, savepoint=savepoint, begin=begin):
-                    # In one transaction with the append: what arrives late waits for its locks, and is refused.
-                    if (recovered := self._recover(connection, request, doubtful)) is not None:
-                        return recovered
-                    if moved is not None:
-                        lock_streams(connection, request.ledger, [moved])
-                    if recalled is not None:
-                        outcome = self._try_recalled(connection, request, recalled, tried)
-                    else:
-                        outcome = self._try(connection, request, tried)
-            except UniqueViolation:
-                outcome = _Again(None)
-            except LedgerError:
-                # A `Create` may be refused because of the very one that arrived late.
-                if (recovered := self._recover(connection, request, doubtful)) is not None:
-                    return recovered
-                raise
-            except DBAPIError as error:
-                if not leaves_doubt(error):
-                    del tried[len(doubtful) :]
-                if not (autocommit and is_conflict(error)):
-                    raise
-                outcome = _Again(None)  # nothing of the caller's was lost with this transaction
-            if not isinstance(outcome, _Again):
-                return outcome
-            # Writers of one execution would meet again and again: from the second try on, they queue for its row.
-            moved, recalled = outcome.moved, None
-        raise LedgerBusy(problem="too many writers change the same execution", remedy="Try again later.")
+        return OneCommand(self, connection, self.named(request), tried).run(autocommit=autocommit)
 
     def named(self, request: Request) -> Request:
         """The same command, its target checked; one that creates is about the entity that its details name."""
@@ -181,84 +91,6 @@ class EventStore:
             problem=f"{shown(target)} names no entity",
             remedy="Send its key, or its id once it has one.",
         )
-
-    def _recall(self, connection: Connection, request: Request) -> _Recalled | None:
-        """What a read would tell, as far as this process knows, where that is all that the command needs."""
-        if isinstance(request.command, Create):
-            # Most are new; the keys tell where one is not.
-            return _Recalled(Found(True, None, {}, None), self.entity.blank(request.ledger))
-        if request.target is None or request.command.step_ids():
-            return None
-        entry = memory_of(connection).recall(request.ledger, request.target)
-        return None if entry is None else _Recalled(Found(True, entry.state, {}, None), entry.row)
-
-    def _try_recalled(
-        self, connection: Connection, request: Request, recalled: _Recalled, tried: list[Batch]
-    ) -> Outcome | _Again:
-        """Decide without a read. Only what the append then confirms counts; all else is asked of the database again."""
-        outcome = None
-        try:
-            work = self.decide(request, recalled.found)
-            if work and work.events:
-                outcome = self._append_one(connection, request, work, tried, recalled.row)
-        except (LedgerError, UniqueViolation):
-            pass
-        if isinstance(outcome, Outcome):
-            return outcome
-        if (state := recalled.found.state) is not None:
-            memory_of(connection).forget(request.ledger, state)
-        return _Again(None)
-
-    def _try(self, connection: Connection, request: Request, tried: list[Batch]) -> Outcome | _Again | None:
-        found = self.read(connection, request)
-        if found.receipt is not None:
-            return self.replay(connection, request, found.receipt)
-        work = self.decide(request, found)
-        if work is None:
-            return None
-        if not work.events:
-            return self._settle(connection, request, work)
-        if not found.ledger_exists:
-            self.ensure_ledger(connection, request.ledger)
-        return self._append_one(connection, request, work, tried, None)
-
-    def _append_one(
-        self, connection: Connection, request: Request, work: Work, tried: list[Batch], row: Mapping[str, Any] | None
-    ) -> Outcome | _Again:
-        """Append one command; `row` is the projected row before it, JSON as text, where that is known."""
-        batch = make_batch(request.ledger, [work])
-        tried.append(batch)
-        appended = self.append(connection, batch, returning=row is None)
-        if appended is None:
-            return _Again(work.base.execution_id if work.base else None)
-        id = work.id or appended.id + 1
-        state = work.aggregate.state(id)
-        if row is None:
-            found = appended.rows.get(id)
-            row = None if found is None else self.entity.to_database(found)
-        else:
-            row = {**row, "id": id}
-            for event in work.events:
-                row = self.entity.advance(row, event)
-        memory_of(connection).remember(request.ledger, state, row)
-        return _outcome(state, appended, len(batch.events), None if row is None else self.entity.from_database(row))
-
-    def _recover(self, connection: Connection, request: Request, tried: Sequence[Batch]) -> Outcome | None:
-        """The outcome of a command whose connection broke, if one of the batches tried was committed all the same."""
-        for batch in tried:
-            if (appended := find_batch(connection, batch)) is not None:
-                state = batch.moved[0][0] if batch.moved else batch.born[0]._replace(id=appended.id + 1)
-                row = self.read_row_at(connection, request.ledger, state, state.version)
-                return _outcome(state, appended, len(batch.events), row)
-        return None
-
-    def _settle(self, connection: Connection, request: Request, work: Work) -> Outcome:
-        """The outcome of a command that changed nothing."""
-        if work.receipts:
-            self.write_receipts(connection, request.ledger, work.receipts)
-        assert work.id is not None
-        row = self.read_row(connection, request.ledger, work.id)
-        return Outcome(work.aggregate.id, work.id, work.aggregate.version, None, 0, row)
 
     def read(self, connection: Connection, request: Request) -> Found:
         """All that is needed to decide on a command."""
@@ -411,33 +243,6 @@ class EventStore:
             return connection.execute(statement).rowcount
 
 
-def _outcome(state: StreamState, appended: Appended, count: int, row: Row | None) -> Outcome:
-    assert state.id is not None
-    return Outcome(
-        execution_id=state.execution_id,
-        id=state.id,
-        version=state.version,
-        first_position=appended.position + 1,
-        event_count=count,
-        row=row,
-    )
-
-
-class _Recalled(NamedTuple):
-    """What this process knows of the target of a command."""
-
-    found: Found
-    row: Mapping[str, Any] | None
-    """The projected row, JSON as text, where it is known."""
-
-
-class _Again(NamedTuple):
-    """Nothing was written: read and decide again."""
-
-    moved: UUID | None
-    """The stream that another writer moved on, if that is why."""
-
-
 def _with_key(request: Request, key_field: str) -> Create:
     """The command with the key that its target gives it, where it has none itself."""
     assert isinstance(request.command, Create)
@@ -445,13 +250,6 @@ def _with_key(request: Request, key_field: str) -> Create:
     if not isinstance(request.target, str) or getattr(details, key_field) is not msgspec.UNSET:
         return request.command
     return Create(details=msgspec.structs.replace(details, **{key_field: request.target}))
-
-
-def check_same_command(request: Request, fingerprint: bytes, id: int | None, key: str) -> None:
-    """Refuse a command id that was used for something else; `id` and `key` are those of the entity it was used on."""
-    same_entity = isinstance(request.command, Create) or request.target in (id, key)
-    if not same_entity or request.fingerprint() != fingerprint:
-        raise CommandIdReused(command_id=request.command_id)
 
 
 @contextmanager

@@ -14,8 +14,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from ..domain import Context, Expire, LedgerError, StoreUnavailable, make_context
 from .batch import make_batch
 from .connections import check_connection, write_transaction
-from .event_store import EventStore, Request
+from .event_store import EventStore
 from .leases import Expired, Leases
+from .requests import Request
 from .short_transactions import transact
 from .stream_memory import memory_of
 from .streams import Found, lock_streams

@@ -15,7 +15,8 @@ from ..domain import Delete, LedgerBusy, LedgerError, UnitRefused, VersionConfli
 from .batch import Batch, Work, make_batch
 from .connections import check_connection, write_transaction
 from .database_errors import UniqueViolation, translated
-from .event_store import EventStore, Request, check_same_command
+from .event_store import EventStore
+from .requests import Request, check_same_command
 from .streams import Found, known_commands, lock_streams, read_steps
 
 _INFO = "execution_ledger.unit_of_work"

@@ -8,7 +8,8 @@ from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Ma
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ...domain import Context, ContextFields, Create, LedgerError, StoreUnavailable, check_ledger, make_context
-from ..event_store import EventStore, Request
+from ..event_store import EventStore
+from ..requests import Request
 from .group import Answer
 
 if TYPE_CHECKING:

@@ -13,7 +13,8 @@ from ...domain import LedgerBusy, LedgerError, OutcomeUnknown, StoreError, Store
 from ..batch import Batch
 from ..connections import check_connection, committed
 from ..database_errors import UniqueViolation, is_lost, leaves_doubt, translate
-from ..event_store import EventStore, Request
+from ..event_store import EventStore
+from ..requests import Request
 from .group import Answer, Group, LedgersMissing
 from .reading import Known, read_group, recall_group
 

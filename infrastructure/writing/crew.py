@@ -11,7 +11,7 @@ from threading import Condition, Thread, current_thread
 from typing import Any
 
 from ...domain import WriterClosed
-from ..event_store import Request
+from ..requests import Request
 from .group import Answer
 
 _IDLE = 2.0

@@ -14,8 +14,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from ...domain import Create, LedgerError
 from ..batch import Appended, Batch, Row, Work, make_batch
 from ..database_errors import UniqueViolation
-from ..event_store import EventStore, Outcome, Request, check_same_command
+from ..event_store import EventStore
 from ..recovery import find_batch
+from ..requests import Outcome, Request, check_same_command
 from ..stream_memory import memory_of
 from ..streams import Found
 from .reading import Known, target_of

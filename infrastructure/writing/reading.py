@@ -12,8 +12,8 @@ from sqlalchemy import Connection, Table, TextualSelect, text
 
 from ...domain import Create, StreamState, stream_id
 from ...domain.aggregate import Step
-from ..event_store import Request
 from ..json_rows import dump_rows, rows_of
+from ..requests import Request
 from ..stream_memory import memory_of
 from ..streams import STREAM, StoredReceipt, to_state
 from ..tables import command_receipts, execution_steps, execution_streams

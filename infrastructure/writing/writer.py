@@ -16,7 +16,8 @@ from sqlalchemy import Engine
 from ...domain import ContextFields, InvalidInput, WriterClosed
 from ...domain.values import check_int
 from ..connections import create_writer_engine
-from ..event_store import EventStore, Outcome, Request
+from ..event_store import EventStore
+from ..requests import Outcome, Request
 from .bulk import BulkReport, Progress, Refused, execute_many, of_executions, of_requests
 from .commit import Committer
 from .crew import Crew, Job, Outcomes
