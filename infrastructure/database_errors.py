@@ -101,6 +101,11 @@ def is_conflict(error: DBAPIError) -> bool:
     return sqlstate(error) in ("40001", "40P01")
 
 
+def is_held(error: Exception) -> bool:
+    """Whether a lock could not be had in time on PostgreSQL."""
+    return sqlstate(error) == "55P03"
+
+
 def is_lost(error: Exception) -> bool:
     """Whether the connection is of no more use, or there was none to be had: another one may do better."""
     state = sqlstate(error)

@@ -12,10 +12,10 @@ from sqlalchemy.exc import DBAPIError, InvalidRequestError, SQLAlchemyError
 from ...domain import LedgerBusy, LedgerError, OutcomeUnknown, StoreError, StoreFull
 from ..batch import Batch
 from ..connections import check_connection, committed
-from ..database_errors import UniqueViolation, is_lost, leaves_doubt, translate
+from ..database_errors import UniqueViolation, is_held, is_lost, leaves_doubt, translate
 from ..event_store import EventStore
 from ..requests import Request
-from .group import Answer, Group, LedgersMissing
+from .group import Answer, Group, Held, LedgersMissing
 from .reading import Known, read_group, recall_group
 
 MAX_BYTES = 16 * 1024**2
@@ -36,9 +36,13 @@ class Committer:
         self._store = store
         self._patience = patience
 
-    def commit(self, requests: Sequence[Request], *, rows: bool) -> list[Answer]:
-        """Answer every command once it is committed, or refused. Raises where the database does not answer."""
-        answers: list[Answer] = []
+    def commit(self, requests: Sequence[Request], *, rows: bool) -> list[Answer | Held]:
+        """Answer every command once it is committed, or refused. Raises where the database does not answer.
+
+        Where somebody holds a ledger, its commands from some point on are `Held`: whoever waits for other ledgers must
+        not wait for that one.
+        """
+        answers: list[Answer | Held] = []
         while len(answers) < len(requests):
             rest = requests[len(answers) :]
             try:
@@ -49,7 +53,7 @@ class Committer:
                 answers += [error] * len(rest)  # what was committed before is acknowledged all the same
         return answers
 
-    def _commit(self, requests: Sequence[Request], rows: bool) -> list[Answer]:
+    def _commit(self, requests: Sequence[Request], rows: bool) -> Sequence[Answer | Held]:
         """The answers of as many commands as fit into one transaction."""
         swiftly = self._engine.dialect.name != "sqlite"
         if len(requests) == 1:
@@ -91,8 +95,10 @@ class Committer:
                     if type(told) in (StoreError, StoreFull):
                         return self._apart(requests, rows, told)
                     raise told from error
-                if len({request.ledger for request in requests}) > 1 and not attempt.in_doubt:
-                    return self._apart(requests, rows, told)  # whoever holds one ledger must not hold up the others
+                if is_held(error) and not attempt.in_doubt:
+                    if _is_of_one_ledger(requests):
+                        return [Held(told)] * len(requests)
+                    return self._apart(requests, rows, told)
             except SQLAlchemyError as error:
                 raise translate(error) from error
             time.sleep(random.uniform(0, 0.01) * min(conflicts, 10))
@@ -105,20 +111,26 @@ class Committer:
                 connection.invalidate(error)  # an engine that is not ours keeps one to a server that was demoted
             raise
 
-    def _apart(self, requests: Sequence[Request], rows: bool, error: LedgerError) -> list[Answer]:
+    def _apart(self, requests: Sequence[Request], rows: bool, error: LedgerError) -> list[Answer | Held]:
         """Something unexpected spoiled the group: find out what, so that only that fails."""
         if len(requests) == 1:
             return [error]
         parts: dict[str | int, list[int]] = {}
-        of_one_ledger = len({request.ledger for request in requests}) == 1
+        halves = _is_of_one_ledger(requests)
         for at, request in enumerate(requests):
-            parts.setdefault(2 * at // len(requests) if of_one_ledger else request.ledger, []).append(at)
-        answers: dict[int, Answer] = {}
+            parts.setdefault(2 * at // len(requests) if halves else request.ledger, []).append(at)
+        answers: dict[int, Answer | Held] = {}
+        held: Held | None = None
         for part in parts.values():
+            if held is not None and halves:  # in order: what comes later is not tried earlier
+                answers |= dict.fromkeys(part, held)
+                continue
             try:
                 answers |= zip(part, self.commit([requests[at] for at in part], rows=rows), strict=True)
             except LedgerError as failed:
                 answers |= dict.fromkeys(part, failed)
+            last = answers[part[-1]]
+            held = last if isinstance(last, Held) else None
         return [answers[at] for at in range(len(requests))]
 
 
@@ -188,6 +200,10 @@ class _Group:
         group = Group(self._store, known, rows=self._rows)
         group.decide(connection, self._requests, MAX_BYTES)
         return group
+
+
+def _is_of_one_ledger(requests: Sequence[Request]) -> bool:
+    return all(request.ledger == requests[0].ledger for request in requests)
 
 
 def _check_doubt(attempt: _Single | _Group, told: LedgerError, error: Exception) -> None:

@@ -6,13 +6,13 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from threading import Condition, Thread, current_thread
 from typing import Any
 
 from ...domain import WriterClosed
 from ..requests import Request
-from .group import Answer
+from .group import Answer, Held
 
 _IDLE = 2.0
 """Seconds without work after which a thread ends."""
@@ -29,17 +29,41 @@ class Job:
     rows: bool
     future: Any
     """An asyncio or a concurrent future; one that was cancelled before its turn is left out."""
+    answers: list[Answer] = field(default_factory=list)
+    """Of the first of them, while the ledger is held against the rest."""
+    begun: float = 0.0
 
     @property
     def ledger(self) -> str:
         """Where they belong."""
         return self.requests[0].ledger
 
+    @property
+    def rest(self) -> Sequence[Request]:
+        """Those without an answer."""
+        return self.requests[len(self.answers) :]
+
     def begin(self) -> bool:
         """Whether it is still wanted. From now on no thread can cancel it: that would say it was not done."""
+        self.begun = self.begun or time.monotonic()
         if isinstance(self.future, Future):
-            return self.future.set_running_or_notify_cancel()
+            return self.future.running() or self.future.set_running_or_notify_cancel()
         return not self.future.cancelled()
+
+    def take(self, answers: Sequence[Answer | Held], *, patient: bool) -> bool:
+        """Keep answers, and tell whether those were all. Who is not patient any more takes `Held` for one."""
+        for answer in answers:
+            if not isinstance(answer, Held):
+                self.answers.append(answer)
+            elif not patient:
+                self.answers.append(answer.error)
+        return len(self.answers) == len(self.requests)
+
+    def fail(self, error: BaseException) -> Sequence[Answer] | BaseException:
+        """What is told where the rest failed: what was committed before is acknowledged all the same."""
+        if self.answers and isinstance(error, Exception):
+            return [*self.answers, *[error] * len(self.rest)]
+        return error
 
 
 Outcomes = Sequence[tuple[Job, Sequence[Answer] | BaseException]]
@@ -50,21 +74,25 @@ class Crew:
 
     def __init__(
         self,
-        commit: Callable[[Sequence[Request], bool], list[Answer]],
+        commit: Callable[[Sequence[Request], bool], list[Answer | Held]],
         deliver: Callable[[Outcomes], None],
         *,
         workers: int,
         group: int,
         ledgers: int,
+        patience: float,
     ) -> None:
         self._commit = commit
         self._deliver = deliver
         self._workers = workers
         self._group = group
         self._ledgers = ledgers
+        self._patience = patience
         self._changed = Condition()
         self._waiting: dict[str, deque[Job]] = {}
         self._writing: set[str] = set()
+        self._held: set[str] = set()
+        """Ledgers that somebody holds, which are tried by themselves until they are free."""
         self._ready: dict[str, None] = {}
         """Ledgers with waiting jobs that nobody writes to, those that wait the longest first."""
         self._threads: set[Thread] = set()
@@ -95,8 +123,9 @@ class Crew:
 
     def _work(self) -> None:
         while jobs := self._take():
-            self._deliver(self._write(jobs))
-            self._done(jobs)
+            outcomes, held = self._write(jobs)
+            self._deliver(outcomes)
+            self._done(jobs, held)
 
     def _take(self) -> list[Job]:
         """Jobs of a ledger, up to the size of a group; few of them share a transaction with those of other ledgers.
@@ -111,38 +140,49 @@ class Crew:
             self._free -= 1
             jobs: list[Job] = []
             size = ledgers = 0
-            while self._ready and size < _SHARED and ledgers < self._ledgers:
-                ledger = next(iter(self._ready))
-                if jobs and len(self._waiting[ledger]) >= _SHARED:
+            alone = False
+            while not alone and size < _SHARED and ledgers < self._ledgers:
+                ledger = next((name for name in self._ready if not jobs or self._shares(name)), None)
+                if ledger is None:
                     break
                 del self._ready[ledger]
+                alone = not self._shares(ledger)
                 taken, ledgers = self._take_from(ledger), ledgers + 1
                 jobs += taken
-                size += sum(len(job.requests) for job in taken)
+                size += sum(len(job.rest) for job in taken)
             if not jobs:
                 self._threads.discard(current_thread())
                 self._changed.notify_all()
             return jobs
 
+    def _shares(self, ledger: str) -> bool:
+        """Whether a ledger shares a transaction with others."""
+        return ledger not in self._held and len(self._waiting[ledger]) < _SHARED
+
     def _take_from(self, ledger: str) -> list[Job]:
         queue, jobs, size = self._waiting[ledger], list[Job](), 0
-        while queue and (not jobs or size + len(queue[0].requests) <= self._group):
+        while queue and (not jobs or size + len(queue[0].rest) <= self._group):
             jobs.append(queue.popleft())
-            size += len(jobs[-1].requests)
+            size += len(jobs[-1].rest)
         if not queue:
             del self._waiting[ledger]
         self._writing.add(ledger)
         return jobs
 
-    def _done(self, jobs: Sequence[Job]) -> None:
+    def _done(self, jobs: Sequence[Job], held: Sequence[Job]) -> None:
         with self._changed:
+            self._held.difference_update(job.ledger for job in jobs)
+            self._held.update(job.ledger for job in held)
+            for job in reversed(held):
+                self._waiting.setdefault(job.ledger, deque()).appendleft(job)
             for ledger in {job.ledger: None for job in jobs}:
                 self._writing.discard(ledger)
                 self._look(ledger)
             if self._closed:
                 self._changed.notify_all()
 
-    def _write(self, jobs: Sequence[Job]) -> Outcomes:
+    def _write(self, jobs: Sequence[Job]) -> tuple[Outcomes, list[Job]]:
+        """What became of the jobs, and those that have to be tried again."""
         outcomes: list[tuple[Job, Sequence[Answer] | BaseException]] = []
         wanted: list[Job] = []
         for job in jobs:
@@ -150,18 +190,23 @@ class Crew:
                 wanted.append(job)
             else:
                 outcomes.append((job, ()))
-        requests = [request for job in wanted for request in job.requests]
+        requests = [request for job in wanted for request in job.rest]
         if not requests:
-            return outcomes
+            return outcomes, []
         try:
             answers = self._commit(requests, any(job.rows for job in wanted))
         except BaseException as error:
-            return outcomes + [(job, error) for job in wanted]
-        at = 0
+            return outcomes + [(job, job.fail(error)) for job in wanted], []
+        held: list[Job] = []
+        at, now = 0, time.monotonic()
         for job in wanted:
-            outcomes.append((job, answers[at : at + len(job.requests)]))
-            at += len(job.requests)
-        return outcomes
+            end = at + len(job.rest)
+            if job.take(answers[at:end], patient=now < job.begun + self._patience):
+                outcomes.append((job, job.answers))
+            else:
+                held.append(job)
+            at = end
+        return outcomes, held
 
     def close(self, timeout: float | None = None) -> list[Job]:
         """Take nothing in any more, and wait until all is written; what nobody began by then is handed back."""

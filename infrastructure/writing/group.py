@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import Connection
@@ -23,6 +23,12 @@ from .reading import Known, target_of
 
 Answer = Outcome | Exception | None
 """What became of a command: None where its target does not exist; a `LedgerError` unless a program is wrong."""
+
+
+class Held(NamedTuple):
+    """Nothing became of a command: somebody holds a lock that it needs. It can be tried again."""
+
+    error: LedgerError
 
 
 @dataclass(slots=True)

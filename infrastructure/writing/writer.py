@@ -71,6 +71,7 @@ class GroupWriter:
             workers=workers,
             group=group,
             ledgers=ledgers,
+            patience=patience,
         )
         self._gate = Gate(capacity)
         self._inboxes: WeakKeyDictionary[asyncio.AbstractEventLoop, list[Job]] = WeakKeyDictionary()

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from sqlalchemy import event
+from sqlalchemy import event, text
 from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker
 
 from execution_ledger.domain import (
@@ -249,3 +249,26 @@ async def test_a_rival_that_takes_the_keys_while_the_group_is_decided_only_costs
     rival.dispose()
     assert kinds(answers) == [DuplicateJobId, DuplicateJobId, DuplicateJobId, 1, CommandIdReused, 2, 1, 2]
     assert len(await ledger.events(engine)) == 1 + 3 + 3
+
+
+@pytest.mark.store("postgresql")
+async def test_whoever_holds_one_ledger_holds_up_no_other(
+    database: Database, open_writer: OpenWriter, engine: AsyncEngine
+) -> None:
+    writer = open_writer(workers=1, patience=TIMEOUT)
+    for name in ("a", "b", "c"):
+        await writer.execute(create("x", name))
+    writer.watch.clear()
+    lock = "SELECT 1 FROM ledgers WHERE ledger_id = '{}' FOR UPDATE"
+    async with engine.connect() as holder, engine.connect() as brief:
+        await holder.execute(text(lock.format("a")))
+        await brief.execute(text(lock.format("b")))
+        first = await queue(writer, note("x", "first", "b"))
+        await writer.watch.sent()
+        a, b, c = await queue(writer, note("x", "1", "a"), note("x", "2", "b"), note("x", "3", "c"))
+        await brief.rollback()
+        async with asyncio.timeout(TIMEOUT / 2):
+            assert [(await each)[0].version for each in (*first, b, c)] == [2, 3, 2]
+        assert not a.done()
+        await holder.rollback()
+    assert (await a)[0].version == 2
