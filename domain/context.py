@@ -7,6 +7,7 @@ from typing import Any, TypedDict
 
 import msgspec
 
+from .errors import InvalidInput
 from .limits import KEY_LENGTH, LEDGER_LENGTH, REASON_LENGTH
 from .values import check_text, check_time, check_trace_id
 
@@ -51,6 +52,8 @@ def make_context(base: Context, **fields: Any) -> Context:
     """`base` with the given fields checked and laid over it; None leaves the base's value."""
     checked: dict[str, Any] = {}
     for name, value in fields.items():
+        if name not in ContextFields.__annotations__:
+            raise InvalidInput(field=name, problem="is not an option of a write", remedy="Leave it out.")
         if value is None:
             continue
         if name == "trace_id":

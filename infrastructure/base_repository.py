@@ -169,8 +169,6 @@ class BaseRepository(Generic[Model]):
     def _request(self, target: int | str | None, command: Command, options: dict[str, Any]) -> Request:
         expected, command_id = options.pop("expected_version", None), options.pop("command_id", None)
         lease = options.pop("lease", None)
-        if unknown := options.keys() - ContextFields.__annotations__.keys():
-            raise InvalidInput(field=min(unknown), problem="is not an option of a write", remedy="Leave it out.")
         return Request(
             ledger=self.ledger,
             target=target,

@@ -67,13 +67,18 @@ async def execute_many(
         if progress is not None:
             progress(sum(counts.values()))
 
-    async for chunk in _chunks(items):
-        requests = [item.request for item in chunk if item.request is not None]
-        in_flight.append((chunk, await writer.send(requests)))
-        if len(in_flight) == _IN_FLIGHT:
+    try:
+        async for chunk in _chunks(items):
+            requests = [item.request for item in chunk if item.request is not None]
+            in_flight.append((chunk, await writer.send(requests)))
+            if len(in_flight) == _IN_FLIGHT:
+                await settle()
+        while in_flight:
             await settle()
-    while in_flight:
-        await settle()
+    except asyncio.CancelledError:
+        for _, future in in_flight:
+            future.cancel()  # takes back what is not being written yet
+        raise
     return BulkReport(**counts)
 
 
