@@ -37,6 +37,8 @@ class OneCommand:
         if self._doubtful and self._doubtful[0].born:
             request = request.with_key(self._doubtful[0].born[0].key)
         self._request = request
+        self._left: tuple[StreamState, Mapping[str, Any] | None] | None = None
+        """The entity as the append left it, to be remembered."""
 
     def run(self, *, autocommit: bool) -> Outcome | None:
         """Decide and append; None where the target does not exist."""
@@ -70,6 +72,8 @@ class OneCommand:
                     raise
                 outcome = _Again(None)  # nothing of the caller's was lost with this transaction
             if not isinstance(outcome, _Again):
+                if autocommit and self._left is not None:  # nobody knows whether a caller commits
+                    memory_of(self._connection).remember(request.ledger, *self._left)
                 return outcome
             # Writers of one execution would meet again and again: from the second try on, they queue for its row.
             moved, recalled = outcome.moved, None
@@ -136,7 +140,7 @@ class OneCommand:
             row = {**row, "id": id}
             for event in work.events:
                 row = entity.advance(row, event)
-        memory_of(self._connection).remember(self._request.ledger, state, row)
+        self._left = (state, row)
         return _outcome(state, appended, len(batch.events), None if row is None else entity.from_database(row))
 
     def _recover(self) -> Outcome | None:

@@ -179,6 +179,7 @@ class _Group:
                 known = recall_group(connection, self._requests)
                 group = None if known is None else self._decide(connection, known)
                 if group is not None and group.is_plain and (answers := group.append_alone(connection)) is not None:
+                    group.remember(connection)
                     return answers
             with committed(connection):
                 known = read_group(connection, self._requests, expect_new=self.expect_new)
@@ -194,6 +195,7 @@ class _Group:
                 # Decided again, nothing gets another key: whichever comes second is refused.
                 self._requests = group.with_keys(self._requests)
             raise
+        group.remember(connection)
         return answers
 
     def _decide(self, connection: Connection, known: Known) -> Group:

@@ -209,6 +209,7 @@ class Group:
         self._known = known
         self._rows = rows
         self._returning = False
+        self._appended: dict[str, Appended] = {}
         self._ledgers: dict[str, LedgerGroup] = {}
         self._order: list[str] = []
         """The ledger of each command."""
@@ -245,7 +246,8 @@ class Group:
         for batch in (group.batch for group in self._ledgers.values() if not group.batch.events):
             if batch.receipts:
                 self._store.write_receipts(connection, batch.ledger_id, batch.receipts)
-        return self._remembered(connection, appended)
+        self._appended = appended
+        return self._answers(appended)
 
     def append_alone(self, connection: Connection) -> list[Answer] | None:
         """The same in a statement that commits itself. None, and nothing written, where what was known is outdated."""
@@ -253,7 +255,8 @@ class Group:
         self.committing = True
         appended = self._store.append_alone(connection, batches, returning=self._returning)
         if appended is not None:
-            return self._remembered(connection, appended)
+            self._appended = appended
+            return self._answers(appended)
         self.committing = False
         for batch in batches:
             for _, state in batch.moved:
@@ -267,10 +270,10 @@ class Group:
         self._returning = self._rows and any(group.wants_rows for group in groups)
         return [group.batch for group in groups if group.batch.events]
 
-    def _remembered(self, connection: Connection, appended: dict[str, Appended]) -> list[Answer]:
-        for name, landed in appended.items():
+    def remember(self, connection: Connection) -> None:
+        """Keep what was appended for the commands to come, once it is committed."""
+        for name, landed in self._appended.items():
             self._ledgers[name].remember(connection, landed)
-        return self._answers(appended)
 
     def recover(self, connection: Connection) -> list[Answer] | None:
         """The answers, if it was committed although the connection broke: wholly, or not at all."""

@@ -3,168 +3,36 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
-from typing import Any, NamedTuple
+from collections.abc import Awaitable, Callable
+from typing import Any
 
 import pytest
+from durability.callers import ALONE, CASES, WAYS, Answer, Caller, Case, calling, cases_of, check
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from execution_ledger.domain import (
     Command,
-    Context,
     Create,
-    Delete,
-    FinishStep,
     Note,
     OutcomeUnknown,
-    StartStep,
     StoreUnavailable,
-    Update,
 )
-from execution_ledger.infrastructure import ExecutionRepository, GroupWriter, Outcome, Request, create_engine
+from execution_ledger.infrastructure import (
+    ExecutionRepository,
+    GroupWriter,
+    Outcome,
+    Request,
+    create_engine,
+    create_sync_engine,
+)
+from execution_ledger.infrastructure.writing import commit
 from support import Database
-from support.audit import Ledger, audit
+from support.audit import audit
+from support.ledger import execute
 from support.wire import Link, Wire, some_lock_is_waited_for, tapped
 
 pytestmark = pytest.mark.store("postgresql")
-
-
-class Case(NamedTuple):
-    """A command for an execution, as a call of the repository and as a request of the writer."""
-
-    call: Callable[..., Awaitable[Any]]
-    command: Callable[[str], Command]
-    target: Callable[[str], str | None] = lambda job: job
-
-
-CASES = {
-    "create": Case(
-        lambda repository, job, **options: repository.create({"job_id": f"new-{job}"}, **options),
-        lambda job: Create.of({"job_id": f"new-{job}"}),
-        lambda job: f"new-{job}",
-    ),
-    "create without a job id": Case(
-        lambda repository, job, **options: repository.create({}, **options),
-        lambda job: Create.of({}),
-        lambda job: None,
-    ),
-    "change": Case(
-        lambda repository, job, **options: repository.update(job, {"message": "m"}, **options),
-        lambda job: Update.of({"message": "m"}),
-    ),
-    "transition": Case(
-        lambda repository, job, **options: repository.update(job, {"status": "running"}, **options),
-        lambda job: Update.of({"status": "running"}),
-    ),
-    "note": Case(lambda repository, job, **options: repository.add_note(job, "n", **options), lambda job: Note.of("n")),
-    "start of a step": Case(
-        lambda repository, job, **options: repository.start_step(job, "s2", **options), lambda job: StartStep.of("s2")
-    ),
-    "end of a step": Case(
-        lambda repository, job, **options: repository.finish_step(job, "s1", **options), lambda job: FinishStep.of("s1")
-    ),
-    "delete": Case(lambda repository, job, **options: repository.delete(job, **options), lambda job: Delete()),
-}
-
-
-class Answer(NamedTuple):
-    """What a caller was told, as far as it was."""
-
-    version: int | None = None
-    position: int | None = None
-
-
-WAYS = {"repository": "WITH", "writer": "WITH", "group": "WITH", "bulk": "WITH", "locking group": "COMMIT"}
-"""The ways to send a command, each with how the statement begins that commits it.
-
-A group goes in one statement where all its streams are remembered, and locks them where one is a stranger's.
-"""
-ALONE = ["repository", "writer", "group", "bulk"]
-"""Those whose statement commits itself."""
-
-
-def cases_of(way: str) -> dict[str, Case]:
-    """The commands that are sent in this way."""
-    return {name: case for name, case in CASES.items() if way not in ("group", "bulk") or "step" not in name}
-
-
-class Caller:
-    """Sends commands in one of the ways that there are, over one connection."""
-
-    def __init__(self, way: str, ours: ExecutionRepository | GroupWriter, strangers: GroupWriter) -> None:
-        self._way = way
-        self._ours = ours
-        self._strangers = strangers
-
-    async def prepare(self, job: str) -> None:
-        """Make an execution with a step, its stream in memory and the connection warm."""
-        create = Case(lambda r, job, **o: r.create({"job_id": job}, **o), lambda job: Create.of({"job_id": job}))
-        begin = Case(lambda r, job, **o: r.start_step(job, "s1", **o), lambda job: StartStep.of("s1"))
-        for case in (create, begin):
-            await self.send(case, job, f"{job}, {'create' if case is create else 'begin'}")
-
-    async def send(self, case: Case, job: str, marker: str, command_id: str | None = None) -> Answer:
-        """Have it done, alone or with two neighbors."""
-        if isinstance(self._ours, ExecutionRepository):
-            row = await case.call(self._ours, job, correlation_id=marker, command_id=command_id)
-            assert row
-            return Answer() if row is True else Answer(row.version)
-
-        def request(target: str | None, command: Command, suffix: str = "") -> Request:
-            its_id = command_id and command_id + suffix
-            return Request("default", target, command, Context(correlation_id=marker + suffix), command_id=its_id)
-
-        mine = request(case.target(job), case.command(job))
-        if self._way == "writer":
-            outcome = await self._ours.execute(mine)
-            assert outcome is not None
-            assert outcome.row is None or outcome.row["version"] == outcome.version
-            return Answer(outcome.version, outcome.first_position)
-        first = request(None, Create.of({"run_name": marker}), " (first)")
-        last = request(None, Create.of({"run_name": marker}), " (last)")
-        if self._way == "locking group":
-            stranger = f"stranger to {marker}"
-            create = Create.of({"job_id": stranger})
-            await self._strangers.execute(Request("default", stranger, create, command_id=stranger))
-            last = request(stranger, Note.of("n"), " (last)")
-        if self._way == "bulk":
-            assert await self._ours.execute_many([first, mine, last]) == (3, 0, 0)
-            return Answer()
-        answers = await self._ours.execute_together([first, mine, last], rows=True)
-        assert all(isinstance(answer, Outcome) and answer.event_count == 1 for answer in answers), answers
-        outcome = answers[1]
-        assert isinstance(outcome, Outcome)
-        return Answer(outcome.version, outcome.first_position)
-
-
-@asynccontextmanager
-async def calling(way: str, wire: Wire, database: Database, patience: float = 10.0) -> AsyncIterator[Caller]:
-    async with GroupWriter(database.url) as strangers:
-        if way == "repository":
-            engine = create_engine(wire.url, pool_size=1, max_overflow=0)
-            async with AsyncSession(engine) as session:
-                yield Caller(way, ExecutionRepository(session), strangers)
-            await engine.dispose()
-        else:
-            async with GroupWriter(wire.url, workers=1, patience=patience) as writer:
-                yield Caller(way, writer, strangers)
-
-
-def check(database: Database, answers: dict[str, Answer]) -> Ledger:
-    """Whatever was sent is recorded once, where the caller was told."""
-    ledger = audit(database.url)["default"]
-    recorded = Counter(event["correlation_id"] for event in ledger.events)
-    del recorded[None]  # strangers
-    assert {marker: count for marker, count in recorded.items() if count > 1} == {}, "doubled"
-    assert answers.keys() <= recorded.keys(), "lost"
-    for event in ledger.events:
-        answer = answers.get(event["correlation_id"], Answer())
-        assert answer.version in (None, event["version"])
-        assert answer.position in (None, event["position"])
-    return ledger
 
 
 async def run(
@@ -198,21 +66,29 @@ async def test_what_was_committed_is_found_though_its_answer_was_lost(database: 
 
 
 @pytest.mark.parametrize("way", ALONE)
-async def test_a_statement_that_arrives_while_it_is_sent_again_is_done_once(database: Database, way: str) -> None:
+@pytest.mark.parametrize("number", [1, 2, 3, 4, 5, 6, None])
+async def test_a_statement_that_arrives_late_is_done_once(database: Database, way: str, number: int | None) -> None:
+    """It arrives just before the `number`th statement of the second try, or after all of them."""
+
     def disturb(wire: Wire) -> None:
+        async def hold(link: Link, messages: bytes) -> None:
+            await wire.hold(link, messages)
+            if number is not None:
+                for _ in range(number - 1):
+                    wire.once("", Link.forward)
+                wire.once("", deliver_first)
+
         async def deliver_first(link: Link, messages: bytes) -> None:
             await wire.deliver(some_lock_is_waited_for(database.url))
             await link.forward(messages)
 
-        wire.once("WITH", wire.hold)
-        wire.once("WITH", deliver_first)
+        wire.once("WITH", hold)
 
-    await run(database, way, disturb, nothing)
+    async def deliver(wire: Wire) -> None:
+        wire.acts.clear()  # where the second try had fewer statements
+        await wire.deliver()
 
-
-@pytest.mark.parametrize("way", ALONE)
-async def test_a_statement_that_arrives_after_it_was_sent_again_is_refused(database: Database, way: str) -> None:
-    await run(database, way, lambda wire: wire.once("WITH", wire.hold), lambda wire: wire.deliver())
+    await run(database, way, disturb, deliver)
 
 
 async def test_a_commit_that_arrives_while_the_group_is_sent_again_is_found(database: Database) -> None:
@@ -337,3 +213,51 @@ async def test_a_group_of_several_ledgers_is_done_once_in_each(
     for ledger in found.values():
         types = [event["type"] for event in ledger.events]
         assert types == ["execution.created", "execution.noted", "execution.created"]
+
+
+async def test_what_was_committed_before_an_outage_is_acknowledged(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(commit, "MAX_BYTES", 1)  # so that each command goes into a transaction of its own
+    requests = [Request("default", f"job-{at}", Create.of({"job_id": f"job-{at}"})) for at in range(3)]
+    async with tapped(database.url) as wire, GroupWriter(wire.url, workers=1, patience=0) as writer:
+        await writer.execute(Request("default", "job", Create.of({"job_id": "job"})))
+        lose_the_rest(wire, after=1)
+        answers = await writer.execute_together(requests)
+        assert [type(answer) for answer in answers] == [Outcome, OutcomeUnknown, OutcomeUnknown]
+    assert recorded_jobs(database) == ["job", "job-0"]
+
+
+async def test_what_fits_is_acknowledged_though_an_outage_hides_whether_the_rest_does(database: Database) -> None:
+    engine = create_sync_engine(database.url)
+    execute(
+        engine,
+        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS "
+        "$$ BEGIN RAISE EXCEPTION 'no room' USING ERRCODE = 'disk_full'; END $$",
+        "CREATE TRIGGER refuse BEFORE INSERT ON execution_events FOR EACH ROW WHEN (strpos(NEW.data, 'big') > 0) "
+        "EXECUTE FUNCTION refuse()",
+    )
+    engine.dispose()
+    requests = [Request("default", name, Create.of({"job_id": name})) for name in ("small", "big")]
+    async with tapped(database.url) as wire, GroupWriter(wire.url, workers=1, patience=0) as writer:
+        await writer.execute(Request("default", "job", Create.of({"job_id": "job"})))
+        lose_the_rest(wire, after=2)  # both together, then the one that fits by itself
+        answers = await writer.execute_together(requests)
+        assert [type(answer) for answer in answers] == [Outcome, OutcomeUnknown]
+    assert recorded_jobs(database) == ["job", "small"]
+
+
+def lose_the_rest(wire: Wire, after: int) -> None:
+    """Let so many appends through, and nothing from then on."""
+
+    async def lose(link: Link, messages: bytes) -> None:
+        wire.down = True
+        await link.lose(messages)
+
+    for _ in range(after):
+        wire.once("WITH", Link.forward)
+    wire.once("WITH", lose)
+
+
+def recorded_jobs(database: Database) -> list[str]:
+    return sorted(row["job_id"] for row in audit(database.url)["default"].rows.values())

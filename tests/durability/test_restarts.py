@@ -128,6 +128,38 @@ async def test_a_connection_that_ends_under_a_call_is_replaced(
     assert audit(database.url)["default"].head["size"] == 1 + (call not in READS)
 
 
+DEMOTED = text("SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY")
+"""What a connection is like whose server was demoted: it lives, but nothing can be written by it."""
+
+
+async def test_a_writer_leaves_connections_to_a_server_that_was_demoted(database: Database) -> None:
+    """On an engine of the caller's, too, which knows nothing of ours."""
+    await prepare(database)
+    engine = sqlalchemy.create_engine(database.url, isolation_level="AUTOCOMMIT", pool_size=2)
+    with engine.connect() as first, engine.connect() as second:
+        first.execute(DEMOTED)
+        second.execute(DEMOTED)
+    async with GroupWriter(engine) as writer:
+        await writer.execute(Request("default", None, Create.of({})))
+        await writer.execute_together([Request("default", None, Create.of({}))] * 2)
+    engine.dispose()
+    assert audit(database.url)["default"].head["size"] == 4
+
+
+async def test_a_repository_leaves_connections_to_a_server_that_was_demoted(
+    database: Database, engine: AsyncEngine
+) -> None:
+    await prepare(database)
+    async with engine.connect() as first, engine.connect() as second:
+        await first.execute(DEMOTED)
+        await first.commit()
+        await second.execute(DEMOTED)
+        await second.commit()
+    async with AsyncSession(engine) as session:
+        await ExecutionRepository(session).update("job", {"message": "m"})
+    assert audit(database.url)["default"].head["size"] == 2
+
+
 @pytest.mark.parametrize("commit", [True, False])
 @pytest.mark.parametrize("call", CALLS)
 async def test_a_call_in_a_callers_transaction_is_told_and_nothing_is_half_written(
