@@ -265,7 +265,17 @@ def committed(connection: Connection) -> Iterator[None]:
         yield
     if connection.dialect.name == "sqlite":
         with committing():
-            connection.commit()
+            _commit_or_roll_back(connection)
+
+
+def _commit_or_roll_back(connection: Connection) -> None:
+    try:
+        connection.commit()
+    except BaseException:
+        # SQLAlchemy would give the connection back as it is: with the transaction open, for whoever is next.
+        if not connection.invalidated:
+            connection.connection.rollback()
+        raise
 
 
 def _roll_back(connection: Connection) -> None:

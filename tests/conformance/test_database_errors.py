@@ -16,7 +16,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 
 from execution_ledger.domain import LedgerBusy, LedgerError, SchemaNotReady, StoreError, StoreUnavailable
 from execution_ledger.infrastructure import ExecutionRepository, create_engine
-from support import Database, ledger
+from support import Database, Door, ledger
+from support.poison import poison
 
 Call = Callable[[ExecutionRepository], Awaitable[Any]]
 
@@ -199,6 +200,24 @@ async def test_two_transactions_that_wait_for_each_other_are_told(engine: AsyncE
         await mine.rollback()
         assert (await ExecutionRepository(mine).update_execution(1, {"message": "m"})).version == 3
     await ledger.check_all(engine)
+
+
+@pytest.mark.parametrize("when", ["at the insert", "at the commit"])
+async def test_what_the_database_refuses_leaves_nothing_behind_and_the_next_write_works(
+    database: Database, engine: AsyncEngine, session: AsyncSession, door: Door, when: str
+) -> None:
+    await poison(database, engine, when)
+    repository = door(session)
+    await repository.create({"job_id": "job"})
+    for attempt in (
+        lambda: repository.create({"job_id": "other", "message": "poison"}),
+        lambda: repository.update_execution("job", {"message": "poison"}),
+    ):
+        for _ in range(2):
+            await refusal(attempt(), StoreError)
+    assert (await repository.create({"job_id": "other"})).id == 2
+    assert (await repository.update_execution("job", {"message": "m"})).version == 2
+    assert await ledger.types(engine) == ["created", "created", "details_changed"]
 
 
 async def test_an_error_of_the_callers_own_code_passes_as_it_is(sessions: async_sessionmaker[AsyncSession]) -> None:

@@ -23,6 +23,7 @@ from execution_ledger.domain import (
 from execution_ledger.infrastructure import EventStore, ExecutionRepository, Request, create_sync_engine
 from execution_ledger.infrastructure.writing import commit
 from support import Database, ledger
+from support.poison import poison
 from support.writers import (
     TIMEOUT,
     OpenWriter,
@@ -35,41 +36,22 @@ from support.writers import (
     watch_appends,
 )
 
-POISON = {
-    "sqlite": [
-        "CREATE TRIGGER poison BEFORE INSERT ON execution_events WHEN instr(NEW.data, 'poison') > 0 "
-        "BEGIN SELECT RAISE(ABORT, 'poisoned'); END"
-    ],
-    "postgresql": [
-        "CREATE FUNCTION poison() RETURNS trigger LANGUAGE plpgsql AS "
-        "$$ BEGIN RAISE EXCEPTION 'poisoned' USING ERRCODE = 'check_violation'; END $$",
-        "CREATE TRIGGER poison BEFORE INSERT ON execution_events FOR EACH ROW "
-        "WHEN (strpos(NEW.data, 'poison') > 0) EXECUTE FUNCTION poison()",
-    ],
-}
-"""A rule that nobody told us of: an event with this word in it cannot be stored."""
-
-
-async def poison(database: Database, engine: AsyncEngine) -> None:
-    async with engine.begin() as connection:
-        for statement in POISON[database.kind]:
-            await connection.exec_driver_sql(statement)
-
 
 def kinds(answers: Sequence[Any]) -> list[Any]:
     """The version of each outcome, the kind of each refusal."""
     return [type(each) if isinstance(each, LedgerError) else each and each.version for each in answers]
 
 
+@pytest.mark.parametrize("when", ["at the insert", "at the commit"])
 @pytest.mark.parametrize("poisoned", [{0}, {6}, {3, 4}, {0, 2, 4, 6}, set(range(7))], ids=str)
 async def test_an_unexpected_error_hits_only_the_commands_that_cause_it(
-    database: Database, engine: AsyncEngine, writer: WatchedWriter, poisoned: set[int]
+    database: Database, engine: AsyncEngine, writer: WatchedWriter, poisoned: set[int], when: str
 ) -> None:
-    await poison(database, engine)
+    await poison(database, engine, when)
     requests = [create(f"{at}", message="poison" if at in poisoned else "m") for at in range(7)]
     answers = await writer.execute_together(requests, rows=True)
     assert kinds(answers) == [StoreError if at in poisoned else 1 for at in range(7)]
-    assert all("poisoned" in str(answers[at]) for at in poisoned)
+    assert all(str(answers[at]).startswith("The database refused: ") for at in poisoned)
     good = [each for each in answers if not isinstance(each, LedgerError)]
     assert [each.id for each in good] == list(range(1, len(good) + 1)), "no number was lost"
     assert [each.row["job_id"] for each in good] == [f"{at}" for at in range(7) if at not in poisoned]
