@@ -53,18 +53,21 @@ class StreamMemory:
         if row is not None and sum(len(value) for value in row.values() if type(value) is str) > _ROW:
             row = None
         with self._lock:
+            self._drop(ledger, state.id)  # after a restore, it may have been another entity's number
             self._entries[ledger, state.id] = Remembered(state, row)
-            self._entries.move_to_end((ledger, state.id))
             self._ids[ledger, state.key] = state.id
             if len(self._entries) > self._capacity:
-                (of_ledger, _), oldest = self._entries.popitem(last=False)
-                del self._ids[of_ledger, oldest.state.key]
+                self._drop(*next(iter(self._entries)))
 
     def forget(self, ledger: str, state: StreamState) -> None:
         """It is not what the database has."""
         with self._lock:
-            if self._entries.pop((ledger, state.id), None) is not None:
-                del self._ids[ledger, state.key]
+            self._drop(ledger, state.id)
+
+    def _drop(self, ledger: str, id: int | None) -> None:
+        entry = self._entries.pop((ledger, id), None)
+        if entry is not None and self._ids.get((ledger, entry.state.key)) == id:
+            del self._ids[ledger, entry.state.key]
 
 
 _memories: WeakKeyDictionary[Pool, StreamMemory] = WeakKeyDictionary()
