@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Generic, TypedDict, TypeVar, Unpack
 
 from sqlalchemy import Connection, Engine, select
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session, make_transient_to_detached
 
@@ -17,6 +17,7 @@ from ..domain import (
     Create,
     Delete,
     InvalidInput,
+    LedgerBusy,
     LedgerError,
     OutcomeUnknown,
     StoreUnavailable,
@@ -209,10 +210,11 @@ class BaseRepository(Generic[Model]):
                     raise
                 # A server that restarted leaves dead connections in the pool; all of them are replaced by now.
                 return self._attempt(session, request, tried, idle=idle, alone=alone)
-        except (DBAPIError, OSError) as error:
-            if tried and alone and is_lost(error):
-                raise OutcomeUnknown(problem=str(translate(error))) from error
-            raise
+        except (SQLAlchemyError, OSError, LedgerBusy) as error:
+            if not tried:
+                raise
+            told = error if isinstance(error, LedgerBusy) else translate(error)
+            raise OutcomeUnknown(problem=str(told)) from error
 
     def _attempt(
         self, session: Session, request: Request, tried: list[Batch], *, idle: bool, alone: bool
@@ -226,14 +228,15 @@ class BaseRepository(Generic[Model]):
             if alone and can_go_direct(connection):
                 outcome = go_direct(connection, lambda direct: self._execute_and_commit(direct, request))
             else:
-                outcome = self._store.execute(connection, request, autocommit=autocommit, tried=tried)
+                doubts = tried if autocommit else None
+                outcome = self._store.execute(connection, request, autocommit=autocommit, tried=doubts)
         except BaseException as error:
             if idle and isinstance(error, LedgerError) and not isinstance(error, StoreUnavailable):
                 session.commit()  # nothing was written; a rollback would expire what the caller has loaded
             elif idle:
                 _end(session, lost=isinstance(error, (DBAPIError, OSError)) and is_lost(error))
             raise
-        if alone:
+        if autocommit:
             session.commit()
         else:
             _commit_all(session)

@@ -77,6 +77,7 @@ class OneCommand:
                 return outcome
             # Writers of one execution would meet again and again: from the second try on, they queue for its row.
             moved, recalled = outcome.moved, None
+        self._leave_no_doubt()
         raise LedgerBusy(problem="too many writers change the same execution", remedy="Try again later.")
 
     def _leave_no_doubt(self) -> None:

@@ -72,6 +72,8 @@ class Committer:
                         missing = set()
                     return self._run(attempt, connection)
             except LedgerError as error:
+                if isinstance(error, LedgerBusy):
+                    _check_doubt(attempt, error, error)
                 return [error] * len(requests)
             except LedgersMissing as error:
                 missing = error.ledgers
@@ -100,7 +102,8 @@ class Committer:
                         return [Held(told)] * len(requests)
                     return self._apart(requests, rows, told)
             except SQLAlchemyError as error:
-                raise translate(error) from error
+                _check_doubt(attempt, told := translate(error), error)
+                raise told from error
             time.sleep(random.uniform(0, 0.01) * min(conflicts, 10))
 
     def _run(self, attempt: _Single | _Group, connection: Connection) -> list[Answer]:

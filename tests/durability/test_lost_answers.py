@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
@@ -126,6 +127,29 @@ async def test_a_commit_that_nobody_can_be_asked_about_is_told_as_unknown(databa
             wire.down = False
             answers[job] = await caller.send(case, job, job, f"command {job}")
     check(database, answers)
+
+
+@pytest.mark.parametrize("way", ALONE)
+async def test_who_cannot_look_for_a_lock_is_told_that_it_is_unknown(database: Database, way: str) -> None:
+    """It was not recorded when the caller was told, and was when what the network had held back arrived."""
+    engine = create_sync_engine(database.url)
+    async with tapped(database.url) as wire, AsyncExitStack() as stack:
+        wire.url += "&options=-c%20lock_timeout%3D50ms"
+        caller = await stack.enter_async_context(calling(way, wire, database, patience=0.3))
+        await caller.prepare("job")
+        with engine.connect() as holder:
+
+            async def hold(link: Link, messages: bytes) -> None:
+                statement = "SELECT 1 FROM execution_streams WHERE job_id = 'job' FOR UPDATE"
+                await asyncio.to_thread(holder.exec_driver_sql, statement)
+                await wire.hold(link, messages)
+
+            wire.once("WITH", hold)
+            with pytest.raises(OutcomeUnknown, match="lock"):
+                await caller.send(CASES["note"], "job", "note")
+        await wire.deliver()
+    engine.dispose()
+    check(database, {"note": Answer()})
 
 
 @pytest.mark.parametrize("way", WAYS)
