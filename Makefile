@@ -33,7 +33,7 @@ format: .venv/.dev ## format the sources and repair what lint can
 	$(BIN)/ruff format .
 
 soak: .venv/.dev ## run the tests that take minutes
-	$(BIN)/python -m pytest -m soak $(ARGS)
+	$(BIN)/python -m pytest -m soak -o faulthandler_timeout=0 $(ARGS)
 
 bench: .venv/.dev ## measure, and write benchmarks/RESULTS.md (ARGS="--only bulk --rounds 7"; --quick just tries it)
 	$(BIN)/python -m benchmarks $(ARGS)
