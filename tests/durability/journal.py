@@ -43,7 +43,7 @@ class Journal:
             enough = len(self.done) + more
             while len(self.done) < enough:
                 assert going_on(), "the writing process ended: its traceback is on stderr"
-                assert self.changed.wait(60), f"nothing was acknowledged for a minute; troubles: {self.troubles}"
+                assert self.changed.wait(60), f"nothing was said for a minute; troubles: {self.troubles}"
 
     def unanswered(self) -> list[Spec]:
         """The commands with an id that nobody knows the fate of."""

@@ -6,6 +6,7 @@ A line on its standard input begins a life; what that says is a line each on the
 from __future__ import annotations
 
 import asyncio
+import faulthandler
 import json
 import os
 import signal
@@ -37,9 +38,13 @@ async def live(job: dict[str, Any]) -> None:
 
 def main() -> None:
     say(ready=True)
+    pid = None
     for line in sys.stdin:
+        if pid is not None:
+            os.waitpid(pid, 0)
         pid = os.fork()
         if pid == 0:
+            faulthandler.register(signal.SIGUSR1)  # says on stderr where everybody is
             try:
                 asyncio.run(live(json.loads(line)))
             except BaseException:
@@ -47,7 +52,10 @@ def main() -> None:
                 os._exit(1)
             os._exit(0)
         say(pid=pid)
-        say(ended=os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+        # Not reaped before the next life: nobody else may get its number while the test may still kill it.
+        ended = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+        assert ended is not None
+        say(ended=ended.si_status if ended.si_code == os.CLD_EXITED else -ended.si_status)
 
 
 if __name__ == "__main__":

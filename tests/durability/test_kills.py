@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import random
-import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
 import psycopg
 import pytest
 from durability.load import prepare
@@ -108,7 +107,9 @@ def test_connections_that_are_ended_one_at_a_time(
                 if found and how == "ended":
                     connection.execute("SELECT pg_terminate_backend(%s)", found)
                 elif found:
-                    os.kill(found[0], signal.SIGKILL)  # the server ends all the others, and recovers
+                    for backend in psutil.Process(server.pid).children():
+                        if backend.pid == found[0]:
+                            backend.kill()  # the server ends all the others, and recovers
         writers.wait_for(100)
         writers.stop()
         settle(writers, own.url, record_property)

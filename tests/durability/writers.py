@@ -66,7 +66,15 @@ class Writers:
 
     def wait_for(self, more: int) -> None:
         """Until it has so many more commands acknowledged."""
-        self.journal.wait_for(more, lambda: self._answers.empty())
+        try:
+            self.journal.wait_for(more, self._goes_on)
+        except AssertionError:
+            with suppress(ProcessLookupError):
+                os.kill(self._pid, signal.SIGUSR1)
+            raise
+
+    def _goes_on(self) -> bool:
+        return self._answers.empty() and self._parent.poll() is None
 
     def kill(self) -> None:
         """End it at once, whatever it is doing, and read all that it said."""
@@ -95,3 +103,5 @@ class Writers:
                     self.journal.changed.notify_all()
             else:
                 self.journal.note(line)
+        with self.journal.changed:  # whoever waits finds that nothing more will come
+            self.journal.changed.notify_all()
