@@ -16,8 +16,8 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 
-from execution_ledger.domain import LedgerBusy, LedgerError
-from execution_ledger.infrastructure import ExecutionRepository, create_engine
+from execution_ledger.domain import Context, LedgerBusy, LedgerError, Update
+from execution_ledger.infrastructure import ExecutionRepository, GroupWriter, Outcome, Request, create_engine
 
 Sessions = async_sessionmaker[AsyncSession]
 _LEDGERS = ("blue", "green", "red")
@@ -81,16 +81,72 @@ async def updates(sessions: Sessions, job: dict[str, Any]) -> dict[str, Any]:
     return {"errors": errors, "slowest": max(waits)}
 
 
+async def grouped(sessions: Sessions, job: dict[str, Any]) -> dict[str, Any]:
+    """The same through a `GroupWriter`: alone and together, now and then several calls at once, or from a thread."""
+    errors: Counter[str] = Counter()
+    waits: list[float] = []
+    async with GroupWriter(job["url"], patience=60) as writer:
+
+        async def write(at: int) -> None:
+            chance = random.Random(f"{job['name']}-{at}")
+            targets = [*job["shared"], *job["keys"], *job["separate"][at]]
+            done = 0
+            while done < job["count"]:
+                sizes = [chance.choice([1, 1, 2, 4]) for _ in range(chance.choice([1, 1, 3]))]
+                markers = [
+                    [f"{job['name']}-{at}-{done + sum(sizes[:n]) + m}" for m in range(sizes[n])]
+                    for n in range(len(sizes))
+                ]
+                began = time.perf_counter()
+                await asyncio.gather(*(send(chance, targets, each) for each in markers))
+                waits.append(time.perf_counter() - began)
+                done += sum(sizes)
+
+        async def send(chance: random.Random, targets: list[int | str], markers: list[str]) -> None:
+            requests = [
+                Request(
+                    "default",
+                    chance.choice(targets),
+                    Update.of({"message": marker}),
+                    Context(actor=job["name"], correlation_id=markers[0]),
+                    command_id=marker if chance.random() < 0.3 else None,
+                )
+                for marker in markers
+            ]
+            if len(requests) == 1 and chance.random() < 0.2:
+                answers = [await asyncio.wrap_future(await asyncio.to_thread(writer.submit, requests[0]))]
+            else:
+                answers = await writer.execute_together(requests, rows=chance.random() < 0.5)
+            for answer in answers:
+                assert isinstance(answer, Outcome), answer
+                assert (answer.event_count, answer.replayed) == (1, False)
+            say(done=markers)
+
+        async with asyncio.TaskGroup() as group:
+            for at in range(job["writers"]):
+                group.create_task(write(at))
+    return {"errors": errors, "slowest": max(waits)}
+
+
 async def race(sessions: Sessions, job: dict[str, Any]) -> dict[str, Any]:
     """Every writer makes the same moves, a round at a time; the answer says what became of each."""
     move = _MOVES[job["move"]]
     answers: list[list[str]] = []
-    for at in range(job["rounds"]):
-        outcomes = await asyncio.gather(
-            *(_outcome(move, sessions, job, at, writer) for writer in range(job["writers"]))
-        )
-        answers.append(outcomes)
+    grouped = job["name"] in job.get("grouped", ())
+    async with GroupWriter(job["url"], patience=60) as writer:
+        job["writer"] = writer if grouped else None
+        for at in range(job["rounds"]):
+            outcomes = await asyncio.gather(
+                *(_outcome(move, sessions, job, at, writer) for writer in range(job["writers"]))
+            )
+            answers.append(outcomes)
     return {"answers": answers}
+
+
+def repository(session: AsyncSession, job: dict[str, Any], commit: bool, **options: Any) -> ExecutionRepository:
+    """One that commits or gathers; or one that writes through the process's writer, where it has one."""
+    way = {"commit": commit} if job["writer"] is None else {"writer": job["writer"]}
+    return ExecutionRepository(session, **way, **options)
 
 
 async def _outcome(move: Any, sessions: Sessions, job: dict[str, Any], at: int, writer: int) -> str:
@@ -103,8 +159,7 @@ async def _outcome(move: Any, sessions: Sessions, job: dict[str, Any], at: int, 
 
 async def create(session: AsyncSession, job: dict[str, Any], at: int, writer: int) -> Any:
     """Create the round's one job."""
-    commit = bool(writer % 2)
-    executions = ExecutionRepository(session, commit=commit, actor=f"{job['name']}-{writer}")
+    executions = repository(session, job, bool(writer % 2), actor=f"{job['name']}-{writer}")
     row = await executions.create_execution({"job_id": f"job-{at}", "message": f"{job['name']}-{writer}"})
     await session.commit()
     return f"created {row.id}"
@@ -112,7 +167,7 @@ async def create(session: AsyncSession, job: dict[str, Any], at: int, writer: in
 
 async def same_command(session: AsyncSession, job: dict[str, Any], at: int, writer: int) -> Any:
     """Send the round's one command."""
-    executions = ExecutionRepository(session, commit=bool(writer % 2))
+    executions = repository(session, job, bool(writer % 2))
     while True:
         try:
             row = await executions.update(job["ids"][at], {"message": f"told {at}"}, command_id=f"command-{at}")
@@ -127,7 +182,7 @@ async def same_command(session: AsyncSession, job: dict[str, Any], at: int, writ
 
 async def decide(session: AsyncSession, job: dict[str, Any], at: int, writer: int) -> Any:
     """Make one of the job's transitions."""
-    executions = ExecutionRepository(session, commit=writer % 4 < 2)
+    executions = repository(session, job, writer % 4 < 2)
     event = job["events"][writer % len(job["events"])]
     row = await executions.transition(job["ids"][at], event)
     assert row is not None
@@ -137,7 +192,7 @@ async def decide(session: AsyncSession, job: dict[str, Any], at: int, writer: in
 
 async def first_write(session: AsyncSession, job: dict[str, Any], at: int, writer: int) -> Any:
     """Write to a ledger that nobody wrote to yet."""
-    executions = ExecutionRepository(session, commit=bool(writer % 2), ledger=f"ledger-{at}")
+    executions = repository(session, job, bool(writer % 2), ledger=f"ledger-{at}")
     row = await executions.create_execution({"job_id": f"{job['name']}-{writer}"})
     await session.commit()
     return row.id
@@ -165,7 +220,7 @@ async def several_ledgers(session: AsyncSession, job: dict[str, Any], at: int, w
 _MOVES: dict[str, Callable[..., Awaitable[Any]]] = {
     each.__name__: each for each in (create, same_command, decide, first_write, several_ledgers)
 }
-_JOBS: dict[str, Callable[..., Awaitable[dict[str, Any]]]] = {each.__name__: each for each in (updates, race)}
+_JOBS: dict[str, Callable[..., Awaitable[dict[str, Any]]]] = {each.__name__: each for each in (updates, grouped, race)}
 
 
 async def run(job: dict[str, Any]) -> None:
