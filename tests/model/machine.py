@@ -1,4 +1,4 @@
-"""Random commands through several sessions and reopened databases, held against the model step by step."""
+"""Random commands through sessions, a group writer and reopened databases, held against the model step by step."""
 
 from __future__ import annotations
 
@@ -38,7 +38,13 @@ from sqlalchemy import Engine
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 
 from execution_ledger.domain import LedgerError
-from execution_ledger.infrastructure import EventStore, ExecutionHistory, ExecutionRepository, create_engine
+from execution_ledger.infrastructure import (
+    EventStore,
+    ExecutionHistory,
+    ExecutionRepository,
+    GroupWriter,
+    create_engine,
+)
 from support import audit
 
 _T = TypeVar("_T")
@@ -70,6 +76,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
     def open(self) -> None:
         self.engine: AsyncEngine = create_engine(self.url)
+        self.group_writer = GroupWriter(self.url, store=self.store)
         make = async_sessionmaker(self.engine, expire_on_commit=False)
         self.sessions: list[AsyncSession] = [make() for _ in range(SESSIONS)]
         self.units = [Unit() for _ in range(SESSIONS)]
@@ -83,6 +90,7 @@ class LedgerMachine(RuleBasedStateMachine):
             for session in self.sessions:
                 await session.close()
             await self.engine.dispose()
+            await self.group_writer.close()
 
         self.run(close())
 
@@ -97,8 +105,11 @@ class LedgerMachine(RuleBasedStateMachine):
     def run(self, coroutine: Coroutine[Any, Any, _T]) -> _T:
         return self.loop.run_until_complete(coroutine)
 
-    def executions(self, at: int, commit: bool, ledger: str) -> ExecutionRepository:
-        return ExecutionRepository(self.sessions[at], commit=commit, ledger=ledger, store=self.store)
+    def executions(self, at: int, way: str, ledger: str) -> ExecutionRepository:
+        writer = self.group_writer if way == "writer" else None
+        return ExecutionRepository(
+            self.sessions[at], commit=way != "gather", ledger=ledger, store=self.store, writer=writer
+        )
 
     # Where a write goes.
 
@@ -146,19 +157,20 @@ class LedgerMachine(RuleBasedStateMachine):
         if options.version is not None:
             found = self.units[at].resolve(self.world(at), call)
             call = replace(call, expected_version=max(0, (found.version if found else 0) + options.version))
-        self.send(at, call, place.commit, raw)
+        self.send(at, call, place.way, raw)
 
     # What comes of it.
 
-    def send(self, at: int, call: Call, commit: bool, raw: dict[str, Any] | None = None) -> None:
+    def send(self, at: int, call: Call, way: str, raw: dict[str, Any] | None = None) -> None:
         """Send a call to the code and to the model, and compare what comes back."""
-        note(f"session {at}, commit={commit}: {call}")
+        note(f"session {at}, {way}: {call}")
         if call.command_id is not None:
             self.sent.append(call)
-        refused, expected, waits = self.expect(at, call, commit)
+        self.born = []
+        refused, expected, waits = self.expect(at, call, way)
         try:
             target = self.sent_as(call.target)
-            executions = self.executions(at, commit, call.ledger)
+            executions = self.executions(at, way, call.ledger)
             answer = self.run(write(executions, replace(call, target=target), raw))
         except LedgerError as error:
             check_error(error, refused)
@@ -166,6 +178,7 @@ class LedgerMachine(RuleBasedStateMachine):
                 self.give_up(at)
             return
         assert refused is None, f"{refused} was not raised"
+        self.check_born()
         if call.kind == "delete":
             assert answer == (expected is not None)
         elif expected is None or expected.deleted:
@@ -174,18 +187,22 @@ class LedgerMachine(RuleBasedStateMachine):
             self.learn(call, expected, waits, answer)
             self.check_row(answer, expected)
 
-    def expect(self, at: int, call: Call, commit: bool) -> tuple[str | None, Run | None, Waiting | None]:
+    def expect(self, at: int, call: Call, way: str) -> tuple[str | None, Run | None, Waiting | None]:
         """The error that must come, or the execution that must be answered."""
         unit = self.units[at]
         self.unit_refused = False
         try:
-            if commit and not unit.waiting:
+            if way == "writer":  # what the session has under way is committed first
+                if refused := self.flush(at):
+                    return refused, None, None
+                self.commit(at, unit.seen)
+            if way != "gather" and not unit.waiting:
                 return None, self.execute(at, call), None
             decided = unit.submit(self.world(at), call)
         except Refused as error:
             return str(error), None, None
         run, waits = decided or (None, None)
-        if commit:  # together with what waits there
+        if way != "gather":  # together with what waits there
             if refused := self.flush(at):
                 return refused, None, None
             self.commit(at, unit.seen)
@@ -230,9 +247,13 @@ class LedgerMachine(RuleBasedStateMachine):
             self.give_up(at)
             return False
         assert refused is None, f"{refused} was not raised"
+        self.check_born()
+        return True
+
+    def check_born(self) -> None:
+        """What was handed out for executions that were appended just now has learned its id."""
         for waits in self.born:
             assert {entity.id for entity in waits.handed_out} == {waits.run.id}
-        return True
 
     def give_up(self, at: int) -> None:
         """After a refused flush: a commit must not succeed without what was refused."""
@@ -264,7 +285,7 @@ class LedgerMachine(RuleBasedStateMachine):
     @initialize(statuses=st.lists(statuses, min_size=1, max_size=3))
     def begin(self, statuses: list[str]) -> None:
         for at, status in enumerate(statuses):
-            self.write("create", Place(0, commit=True, ledger=0, of=0), {"job_id": JOBS[at], "status": status})
+            self.write("create", Place(0, "commit", ledger=0, of=0), {"job_id": JOBS[at], "status": status})
 
     @rule(
         place=places,
@@ -340,11 +361,11 @@ class LedgerMachine(RuleBasedStateMachine):
         call = self.sent[-1 - which % len(self.sent)]
         if call.kind == "create" and "job_id" not in call.data:
             call = replace(call, target=self.made_up())
-        self.send(self.writer(place.session), call, place.commit)
+        self.send(self.writer(place.session), call, place.way)
 
     @rule(place=places, nonsense=st.sampled_from(NONSENSE), creating=st.booleans())
     def send_nonsense(self, place: Place, nonsense: dict[str, Any], creating: bool) -> None:
-        executions = self.executions(place.session, place.commit, self.names[0])
+        executions = self.executions(place.session, place.way, self.names[0])
         target = self.sent_as(self.aim(place, place.session))
         sent = executions.create_execution(nonsense) if creating else executions.update_execution(target, nonsense)
         try:
@@ -363,7 +384,7 @@ class LedgerMachine(RuleBasedStateMachine):
         if how == "rollback":
             self.rollback(at)
         elif how == "flush":
-            self.flushing(at, self.executions(at, False, self.names[0]).flush())
+            self.flushing(at, self.executions(at, "gather", self.names[0]).flush())
         elif self.flushing(at, self.sessions[at].commit()):
             self.commit(at, self.units[at].seen)
 
@@ -410,7 +431,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
     def get(self, place: Place) -> None:
         at, name, target = place.session, self.names[place.ledger], self.aim(place, place.session)
-        executions = self.executions(at, False, name)
+        executions = self.executions(at, "gather", name)
         sent = self.sent_as(target)
         answer = self.run(executions.get_execution_by_job_id(sent) if isinstance(sent, str) else executions.get(sent))
         expected = self.units[at].resolve(self.world(at), Call("get", name, target, {}, {}))
@@ -425,7 +446,7 @@ class LedgerMachine(RuleBasedStateMachine):
         found: list[Any] = []
 
         async def read() -> None:
-            found.extend(await self.executions(at, False, name).get_execution_history(status=status))
+            found.extend(await self.executions(at, "gather", name).get_execution_history(status=status))
 
         if not self.flushing(at, read()):
             return

@@ -69,10 +69,11 @@ def fields(draw: st.DrawFn, most: int = 3) -> dict[str, Any]:
 
 
 class Place(NamedTuple):
-    """Where a write goes: the session, whether it commits by itself, the ledger, and the execution."""
+    """Where a write goes: the session, the way it takes, the ledger, and the execution."""
 
     session: int
-    commit: bool
+    way: str
+    """Whether it commits by itself, waits for the session's commit, or goes through the group writer."""
     ledger: int
     of: int
     """Which one of those that the session sees, by id or by job id; one that is not there, where it is too large."""
@@ -100,10 +101,10 @@ contexts = st.fixed_dictionaries(
     },
 )
 sessions = st.integers(0, SESSIONS - 1)
-# The first session commits every write, the others mostly gather.
+# The first session commits every write or sends it to the writer, the others mostly gather.
 _modes = st.one_of(
-    st.just((0, True)),
-    *(st.tuples(st.just(at), st.sampled_from([False] * 7 + [True])) for at in range(1, SESSIONS)),
+    st.tuples(st.just(0), st.sampled_from(["commit", "writer"])),
+    *(st.tuples(st.just(at), st.sampled_from(["gather"] * 7 + ["commit", "writer"])) for at in range(1, SESSIONS)),
 )
 ledgers = st.sampled_from([0, 0, 0, 0, 0, 1])
 places = st.builds(lambda mode, ledger, of: Place(*mode, ledger, of), _modes, ledgers, st.integers(0, 15))
