@@ -121,7 +121,7 @@ def _configure(engine: Engine) -> None:
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _set_pragmas)
         event.listen(engine, "savepoint", _begin_before_savepoint)
-    else:
+    elif engine.dialect.driver == "psycopg":
         event.listen(engine, "checkout", _refuse_dead)
         event.listen(engine, "handle_error", _give_up_lost)
 

@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 from sqlalchemy import make_url, text
-from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 
 from execution_ledger.domain import LedgerBusy, LedgerError, SchemaNotReady, StoreError, StoreUnavailable
-from execution_ledger.infrastructure import ExecutionRepository, create_engine
+from execution_ledger.infrastructure import ExecutionRepository, configure_sqlite, create_engine
 from support import Database, Door, ledger
 from support.poison import poison
 
@@ -231,3 +231,10 @@ async def test_an_error_of_the_callers_own_code_passes_as_it_is(sessions: async_
 
     with pytest.raises(Mine):
         await work()
+
+
+def test_an_engine_on_another_driver_is_left_as_it_is() -> None:
+    engine = create_async_engine("postgresql+asyncpg://nobody@127.0.0.1/nothing")
+    configure_sqlite(engine)
+    assert not engine.dialect.dispatch.handle_error
+    assert not engine.sync_engine.pool.dispatch.checkout
