@@ -50,8 +50,8 @@ class HeldLease:
         return float("-inf") if self.lost.is_set() else self._ttl - self._since.seconds
 
     def check(self) -> None:
-        """Refuse with `LeaseLost` once it is lost."""
-        if self.lost.is_set():
+        """Refuse with `LeaseLost` once it is lost, or may be, since it could not be renewed in time."""
+        if self.remaining <= 0:
             raise LeaseLost(key=self.lease.key, token=self.lease.token)
 
     @asynccontextmanager

@@ -86,7 +86,10 @@ class Leases:
         check_connection(connection)
         with write_transaction(connection, savepoint=False):
             expires_at = self.now(connection) + duration
-            statement = update(execution_leases).where(*_is(lease)).values(expires_at=expires_at)
+            column = execution_leases.c.expires_at
+            # A renewal that was stuck on its way to a server may come after a later one, which it must not undo.
+            latest = expires_at if connection.dialect.name == "sqlite" else func.greatest(column, expires_at)
+            statement = update(execution_leases).where(*_is(lease)).values(expires_at=latest)
             if connection.execute(statement).rowcount != 1:
                 raise LeaseLost(key=lease.key, token=lease.token)
         return replace(lease, expires_at=expires_at)

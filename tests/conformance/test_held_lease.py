@@ -157,6 +157,24 @@ async def test_a_database_that_never_answers_is_given_up_and_asked_anew(
     assert not held.lost.is_set()
 
 
+async def test_a_lease_that_may_be_somebody_elses_does_not_pass_the_check(
+    running: ExecutionRepository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(*_: Any) -> Any:
+        raise StoreUnavailable(problem="away")
+
+    async with running.held_lease("job", holder="a", ttl=0.3) as held:
+        held.check()
+        monkeypatch.setattr(Leases, "renew", away)
+        await until(lambda: held.remaining < 0)
+        with pytest.raises(LeaseLost):
+            held.check()
+        assert not held.lost.is_set(), "nobody took it yet"
+        monkeypatch.undo()
+        await renewed(held)
+        held.check()
+
+
 async def test_an_error_that_nobody_foresaw_is_not_swallowed(
     running: ExecutionRepository, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -580,3 +580,19 @@ async def test_a_reaper_waits_for_nobody(running: ExecutionRepository, sessions:
     assert other is not None
     assert other.status == "failed"
     assert [each.key for each in await running.reap_expired_leases()] == ["job"]
+
+
+@pytest.mark.store("postgresql")
+async def test_a_renewal_that_arrives_late_shortens_nothing(
+    running: ExecutionRepository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lease = await running.take_lease("job", holder="a", ttl=30)
+    now = Leases.now
+
+    def an_hour_ago(self: Leases, connection: Any) -> datetime:
+        return now(self, connection) - timedelta(hours=1)
+
+    with monkeypatch.context() as patched:  # it read the clock, and was then stuck on its way
+        patched.setattr(Leases, "now", an_hour_ago)
+        await running.renew_lease(lease, ttl=30)
+    assert await running.reap_expired_leases() == []
