@@ -45,6 +45,7 @@ _EXTRA = {
 
 _HEAD = (column("head_ledger", Text()), column("base_position", BigInteger()), column("base_id", BigInteger()))
 _PLANNED = "execution_ledger.planned"
+_OUTGROWN = "execution_ledger.outgrown"
 _SMALL = 100
 """Events that any plan copes with."""
 
@@ -91,10 +92,12 @@ def append(
         counters=tuple(name for name in _COUNTERS if name in changed) if single else _COUNTERS,
         returning=returning and ("inserts" in rows or "updates" in rows),
     )
+    if connection.info.pop(_OUTGROWN, False):
+        connection.exec_driver_sql("DISCARD PLANS")
     found = connection.execute(_statement(shape), _parameters(shape, batches, rows)).all()
     if not found:
         return None
-    _plan_again_after_growth(connection, max(row.base_position for row in found))
+    _note_growth(connection, max(row.base_position for row in found))
     appended = {row.head_ledger: Appended(row.base_position, row.base_id, {}) for row in found}
     if shape.returning:
         names, first = entity.table.columns.keys(), len(_HEAD)
@@ -104,16 +107,16 @@ def append(
     return appended
 
 
-def _plan_again_after_growth(connection: Connection, size: int) -> None:
-    """Have prepared statements planned anew each time the ledger has doubled since.
+def _note_growth(connection: Connection, size: int) -> None:
+    """Have prepared statements planned anew, before the next append, each time the ledger has doubled since.
 
     A plan that was made while the tables were nearly empty reads all of a ledger to find a few rows, and is kept until
-    the next ANALYZE, which is a minute and perhaps 100,000 events away.
+    the next ANALYZE, which is a minute and perhaps 100,000 events away. (Not at once: this append may be committed, and
+    nothing that fails now may be taken for its failure.)
     """
     planned = connection.info.setdefault(_PLANNED, 0)
     if size > 2 * planned + _SMALL:
-        connection.info[_PLANNED] = size
-        connection.exec_driver_sql("DISCARD PLANS")
+        connection.info[_PLANNED], connection.info[_OUTGROWN] = size, True
 
 
 def _rows(entity: Entity, batch: Batch) -> dict[str, Rows]:
