@@ -19,10 +19,12 @@ from ..domain import (
     Limits,
     StreamState,
     VersionConflict,
+    check_ledger,
     fold,
     stream_id,
 )
-from ..domain.values import shown
+from ..domain.limits import KEY_LENGTH
+from ..domain.values import check_int, check_text, shown
 from . import append_postgresql, append_sqlite
 from .batch import Appended, Batch, Receipt, Row, Work
 from .codec import decode_event, encode_event
@@ -75,22 +77,30 @@ class EventStore:
         return OneCommand(self, connection, self.named(request), tried).run(autocommit=autocommit)
 
     def named(self, request: Request) -> Request:
-        """The same command, its target checked; one that creates is about the entity that its details name."""
+        """The same command, its names checked; one that creates is about the entity that its details name."""
+        check_ledger(request.ledger)
+        if request.command_id is not None:
+            check_text(request.command_id, "command_id", KEY_LENGTH, min_length=1)
         target = request.target
+        key_field = self.entity.aggregate.key_field
         if isinstance(request.command, Create):
-            key = getattr(request.command.details, self.entity.aggregate.key_field, None)
+            key = getattr(request.command.details, key_field, None)
             if isinstance(key, str):
                 return request if key == target else replace(request, target=key)
             fits = target is None or isinstance(target, str)
         else:
             fits = isinstance(target, int | str) and not isinstance(target, bool)
-        if fits:
-            return request
-        raise InvalidInput(
-            field="target",
-            problem=f"{shown(target)} names no entity",
-            remedy="Send its key, or its id once it has one.",
-        )
+        if not fits:
+            raise InvalidInput(
+                field="target",
+                problem=f"{shown(target)} names no entity",
+                remedy="Send its key, or its id once it has one.",
+            )
+        if isinstance(target, str):
+            check_text(target, key_field, KEY_LENGTH, min_length=1 if isinstance(request.command, Create) else 0)
+        elif target is not None:
+            check_int(target, "id", -(2**63))
+        return request
 
     def read(self, connection: Connection, request: Request) -> Found:
         """All that is needed to decide on a command."""

@@ -254,3 +254,28 @@ async def test_whoever_holds_one_ledger_holds_up_no_other(
         assert not a.done()
         await holder.rollback()
     assert (await a)[0].version == 2
+
+
+@pytest.mark.parametrize(
+    ("field", "request_"),
+    [
+        ("ledger", Request("other\ud800", "a", create("a").command)),
+        ("ledger", Request("", "a", note("a", "n").command)),
+        ("job_id", Request("default", "a\ud800", note("a", "n").command)),
+        ("job_id", Request("default", "", create("a").command)),
+        ("id", Request("default", 2**63, note("a", "n").command)),
+        ("command_id", Request("default", "a", note("a", "n").command, command_id="c\ud800")),
+        ("command_id", Request("default", "a", note("a", "n").command, command_id=["c"])),  # type: ignore[arg-type]
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+async def test_a_command_that_nobody_checked_fails_alone(writer: WatchedWriter, field: str, request_: Request) -> None:
+    if isinstance(request_.command, Create) and request_.ledger == "default":
+        request_ = Request("default", "", Create.of({}))
+    good = [create("good"), create("good", "another ledger")]
+    first, bad, last = await asyncio.gather(
+        writer.execute(good[0]), writer.execute(request_), writer.execute(good[1]), return_exceptions=True
+    )
+    assert kinds([first, last]) == [1, 1]
+    assert isinstance(bad, InvalidInput)
+    assert bad.field == field
