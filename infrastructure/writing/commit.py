@@ -62,6 +62,7 @@ class Committer:
             attempt = _Group(self._store, requests, rows, swiftly)
         deadline, failures, conflicts = time.monotonic() + self._patience, 0, 0
         missing: set[str] = set()
+        missing_before: set[str] | None = None
         while True:
             try:
                 with self._engine.connect() as connection:
@@ -76,7 +77,9 @@ class Committer:
                     _check_doubt(attempt, error, error)
                 return [error] * len(requests)
             except LedgersMissing as error:
-                missing = error.ledgers
+                if missing_before == error.ledgers:
+                    raise StoreError(problem="rows that were locked did not stay as they were read") from error
+                missing = missing_before = error.ledgers
                 continue
             except UniqueViolation as error:
                 attempt.expect_new, conflicts = False, conflicts + 1

@@ -6,11 +6,12 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass, field
 from threading import Condition, Thread, current_thread
 from typing import Any
 
-from ...domain import WriterClosed
+from ...domain import LedgerBusy, WriterClosed
 from ..requests import Request
 from .group import Answer, Held
 
@@ -106,8 +107,15 @@ class Crew:
                 raise WriterClosed
             for job in jobs:
                 self._waiting.setdefault(job.ledger, deque()).append(job)
-            for ledger in {job.ledger: None for job in jobs}:
-                self._look(ledger)
+            try:
+                for ledger in {job.ledger: None for job in jobs}:
+                    self._look(ledger)
+            except RuntimeError as error:
+                if self._threads:
+                    return  # one of those that there are will come to it
+                self._waiting.clear()
+                self._ready.clear()
+                raise LedgerBusy(problem=f"no thread can be started ({error})", remedy="Try again later.") from error
 
     def _look(self, ledger: str) -> None:
         """See whether somebody may write to a ledger, and call or hire one who does."""
@@ -118,14 +126,22 @@ class Crew:
             self._changed.notify()
         elif len(self._threads) < self._workers:
             thread = Thread(target=self._work, name="execution-ledger-writer", daemon=True)
+            thread.start()  # it waits for the lock that we have
             self._threads.add(thread)
-            thread.start()
 
     def _work(self) -> None:
-        while jobs := self._take():
-            outcomes, held = self._write(jobs)
-            self._deliver(outcomes)
-            self._done(jobs, held)
+        try:
+            while jobs := self._take():
+                held: list[Job] = []
+                try:
+                    outcomes, held = self._write(jobs)
+                    self._deliver(outcomes)
+                finally:
+                    self._done(jobs, held)
+        finally:
+            with self._changed:
+                self._threads.discard(current_thread())
+                self._changed.notify_all()
 
     def _take(self) -> list[Job]:
         """Jobs of a ledger, up to the size of a group; few of them share a transaction with those of other ledgers.
@@ -151,8 +167,7 @@ class Crew:
                 jobs += taken
                 size += sum(len(job.rest) for job in taken)
             if not jobs:
-                self._threads.discard(current_thread())
-                self._changed.notify_all()
+                self._threads.discard(current_thread())  # with the lock still held: nobody may count on it any more
             return jobs
 
     def _shares(self, ledger: str) -> bool:
@@ -177,7 +192,8 @@ class Crew:
                 self._waiting.setdefault(job.ledger, deque()).appendleft(job)
             for ledger in {job.ledger: None for job in jobs}:
                 self._writing.discard(ledger)
-                self._look(ledger)
+                with suppress(RuntimeError):  # no further thread: this one comes back
+                    self._look(ledger)
             if self._closed:
                 self._changed.notify_all()
 
@@ -209,7 +225,7 @@ class Crew:
         return outcomes, held
 
     def close(self, timeout: float | None = None) -> list[Job]:
-        """Take nothing in any more, and wait until all is written; what nobody began by then is handed back."""
+        """Take nothing in any more, and wait until all is written; what is not by then is handed back."""
         deadline = None if timeout is None else time.monotonic() + timeout
         with self._changed:
             self._closed = True

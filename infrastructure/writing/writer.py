@@ -13,7 +13,7 @@ from weakref import WeakKeyDictionary
 
 from sqlalchemy import Engine
 
-from ...domain import ContextFields, InvalidInput, WriterClosed
+from ...domain import ContextFields, InvalidInput, LedgerError, WriterClosed
 from ...domain.values import check_int
 from ..connections import create_writer_engine
 from ..event_store import EventStore
@@ -172,7 +172,7 @@ class GroupWriter:
         for inbox in inboxes:
             self._send(inbox)
         left_over = self._crew.close(timeout)
-        self._deliver([(job, WriterClosed()) for job in left_over])
+        self._deliver([(job, job.fail(WriterClosed())) for job in left_over])
         if self._own:
             self._engine.dispose()
 
@@ -185,8 +185,8 @@ class GroupWriter:
     def _put(self, jobs: Sequence[Job]) -> None:
         try:
             self._crew.put(jobs)
-        except WriterClosed as closed:
-            self._deliver([(job, closed) for job in jobs])
+        except LedgerError as refused:
+            self._deliver([(job, refused) for job in jobs])
 
     def _deliver(self, outcomes: Outcomes) -> None:
         self._gate.leave(sum(len(job.requests) for job, _ in outcomes))

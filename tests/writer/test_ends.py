@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from concurrent.futures import CancelledError
+from collections import deque
+from concurrent.futures import CancelledError, Future
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from execution_ledger.domain import DuplicateJobId, WriterClosed
 from execution_ledger.infrastructure import GroupWriter
+from execution_ledger.infrastructure.writing.crew import Job
 from support import Database, ledger
 from support.writers import TIMEOUT, OpenWriter, WatchedWriter, create, held, note, queue
 
@@ -201,3 +203,13 @@ async def test_a_refusal_nobody_waits_for_is_nobody_elses_trouble(writer: Watche
     assert (await writer.execute(note("a", "1"))).version == 2
     (answer,) = await refused
     assert isinstance(answer, DuplicateJobId)
+
+
+def test_what_was_committed_of_a_job_is_acknowledged_though_the_writer_closes(database: Database) -> None:
+    writer = GroupWriter(database.url)
+    future: Future[Any] = Future()
+    job = Job([create("a"), create("b")], False, future, answers=["committed"])  # type: ignore[list-item]
+    writer._crew._waiting["default"] = deque([job])  # as one that somebody held up in the middle
+    writer._gate.enter_from_thread(2)
+    writer.close_and_wait(timeout=0)
+    assert future.result() == "committed"

@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from execution_ledger.domain import WriterClosed
+from execution_ledger.domain import LedgerBusy, WriterClosed
 from execution_ledger.infrastructure import GroupWriter
 from execution_ledger.infrastructure.writing import crew
 from support import Database, ledger
@@ -209,3 +209,19 @@ async def test_many_clients_of_one_execution_each_have_a_version_of_their_own(wr
     assert sorted(each.version for each in outcomes) == list(range(2, 202))
     assert [each.row["message"] for each in outcomes] == [f"{at}" for at in range(200)]
     assert sorted(each.first_position for each in outcomes) == list(range(2, 202))
+
+
+async def test_a_thread_that_cannot_start_is_told_and_does_no_lasting_harm(
+    monkeypatch: pytest.MonkeyPatch, open_writer: OpenWriter
+) -> None:
+    writer = open_writer(workers=1)
+
+    def fail(_: Any) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(crew.Thread, "start", fail)
+        with pytest.raises(LedgerBusy, match="thread"):
+            await writer.execute(create("a"))
+    assert (await writer.execute(create("a"))).version == 1
+    await asyncio.wait_for(writer.close(), TIMEOUT)
