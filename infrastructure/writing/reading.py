@@ -137,13 +137,15 @@ def _statement(dialect: str, what: str, column: str, many: bool) -> TextualSelec
     # One ledger is named by a constant, which a cluster needs to find its node.
     ledger = "k.ledger_id" if many else ":ledger_id"
     on = " AND ".join(f"s.{name} = k.{name}" for name in keys)
+    # SQLite keeps the order of a CROSS JOIN; else it reads the whole ledger and looks for each row among the keys.
+    join = "CROSS JOIN" if dialect == "sqlite" else "JOIN"
     end = ""
     if what == "state":
         end = "ORDER BY s.ledger_id, s.id" + ("" if dialect == "sqlite" else " FOR UPDATE OF s")
     statement = (
         f"SELECT {', '.join(f's.{name}' for name in names)} "
         f"FROM ({_keys(dialect, {name: _TYPES[name] for name in ('ledger_id', *keys)})}) k "
-        f"JOIN {table.name} s ON s.ledger_id = {ledger} AND {on} {end}"
+        f"{join} {table.name} s ON s.ledger_id = {ledger} AND {on} {end}"
     )
     return text(statement).columns(*(table.c[name] for name in names))
 
