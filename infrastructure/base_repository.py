@@ -162,7 +162,7 @@ class BaseRepository(Generic[Model]):
         with translated():
             if self._writer is not None:
                 # What the session has under way is committed as ever; on SQLite it would keep the writer waiting, too.
-                await self.session.run_sync(_commit_all)
+                await self.session.run_sync(commit_all)
                 outcome = await self._writer.execute(request)
                 return None if outcome is None else answer(outcome.row)
             return await self.session.run_sync(self._run, request, answer)
@@ -186,7 +186,7 @@ class BaseRepository(Generic[Model]):
         if UnitOfWork.on(session):
             # Together with what waits there: a second append in one transaction would take locks against the order.
             result = self._submit(session, request, answer)
-            _commit_all(session)
+            commit_all(session)
             return result
         outcome = self._run_and_commit(session, request)
         return None if outcome is None else answer(outcome.row)
@@ -239,7 +239,7 @@ class BaseRepository(Generic[Model]):
         if autocommit:
             session.commit()
         else:
-            _commit_all(session)
+            commit_all(session)
         return outcome
 
     def _execute_and_commit(self, connection: Connection, request: Request) -> Outcome | None:
@@ -275,7 +275,7 @@ def _read_or_again(session: Session, read: Callable[[Session], _T]) -> _T:
         return read(session)
 
 
-def _commit_all(session: Session) -> None:
+def commit_all(session: Session) -> None:
     """Commit what is the caller's, too."""
     with committing():
         session.commit()

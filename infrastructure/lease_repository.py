@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.orm import Session
 
 from ..domain import DEFAULT_TTL, InvalidInput, LedgerError
-from .base_repository import BaseRepository, Model, is_alone, is_idle
+from .base_repository import BaseRepository, Model, commit_all, is_alone, is_idle
 from .held_lease import HeldLease
 from .leases import Lease, Leases
 from .reaper import Reaped, reap_all
@@ -109,5 +109,5 @@ class LeaseRepository(BaseRepository[Model]):
                 session.rollback()
             raise
         if self._commit:
-            session.commit()
+            commit_all(session)
         return done

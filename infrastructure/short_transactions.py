@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from .connections import can_go_direct, check_connection, go_direct
-from .database_errors import translated
+from .database_errors import committing, translated
 
 _T = TypeVar("_T")
 
@@ -25,8 +25,11 @@ async def transact(engine: AsyncEngine, work: Callable[[Connection], _T], *, sin
             async with engine.connect() as connection:
                 await connection.execution_options(isolation_level="AUTOCOMMIT")
                 return await connection.run_sync(work)
-        async with engine.begin() as connection:
-            return await connection.run_sync(work_directly, work)
+        async with engine.connect() as connection:
+            done = await connection.run_sync(work_directly, work)
+            with committing():
+                await connection.commit()
+            return done
 
 
 def work_directly(connection: Connection, work: Callable[[Connection], _T]) -> _T:
@@ -37,7 +40,8 @@ def work_directly(connection: Connection, work: Callable[[Connection], _T]) -> _
 
     def run(direct: Connection) -> _T:
         done = work(direct)
-        direct.commit()
+        with committing():
+            direct.commit()
         return done
 
     return go_direct(connection, run)

@@ -20,12 +20,14 @@ from execution_ledger.domain import (
     StoreUnavailable,
 )
 from execution_ledger.infrastructure import (
+    EventStore,
     ExecutionRepository,
     GroupWriter,
     Outcome,
     Request,
     create_engine,
     create_sync_engine,
+    reap_expired_leases,
 )
 from execution_ledger.infrastructure.writing import commit
 from support import Database
@@ -192,6 +194,44 @@ async def test_a_lost_commit_of_the_callers_transaction_is_told_as_unknown(
                 assert await send(case, session, job)
         await engine.dispose()
     check(database, dict.fromkeys(cases, Answer()))
+
+
+@pytest.mark.parametrize("waits", [True, False])
+async def test_a_lost_commit_of_a_lease_is_told_as_unknown(database: Database, waits: bool) -> None:
+    async with tapped(database.url) as wire:
+        engine = create_engine(wire.url)
+        async with AsyncSession(engine) as session:
+            repository = ExecutionRepository(session)
+            await repository.create({"job_id": "job"})
+            if waits:
+                await ExecutionRepository(session, commit=False).add_note("job", "waits")
+            wire.once("COMMIT", Link.lose_answer)
+            with pytest.raises(OutcomeUnknown):
+                await repository.take_lease("job", holder="worker")
+            await session.rollback()
+            lease = await repository.take_lease("job", holder="worker")
+            assert lease.token == 2, "of the same holder, it was taken anew"
+        await engine.dispose()
+    (found,) = audit(database.url).values()
+    assert [event["type"] for event in found.events] == ["execution.created", *["execution.noted"] * waits]
+
+
+async def test_a_lost_commit_of_a_reaper_is_told_as_unknown_and_done_once(database: Database) -> None:
+    async with tapped(database.url) as wire:
+        engine = create_engine(wire.url)
+        async with AsyncSession(engine) as session:
+            repository = ExecutionRepository(session)
+            await repository.create({"job_id": "job"})
+            await repository.take_lease("job", holder="worker", ttl=0.1)
+        await asyncio.sleep(0.12)
+        wire.once("COMMIT", Link.forward)  # of the search
+        wire.once("COMMIT", Link.lose_answer)
+        with pytest.raises(OutcomeUnknown):
+            await anext(reap_expired_leases(engine, EventStore()))
+        assert [each async for each in reap_expired_leases(engine, EventStore())] == []
+        await engine.dispose()
+    (found,) = audit(database.url).values()
+    assert [event["type"] for event in found.events] == ["execution.created", "execution.failed"]
 
 
 async def test_a_transaction_whose_client_vanished_does_not_keep_the_others_waiting(database: Database) -> None:
