@@ -37,9 +37,7 @@ async def reap_forever(
 
 async def pause(seconds: float) -> None:
     """Wait. Where we slept for longer than we meant to, the workers on this machine did, too: let them renew first."""
-    while True:
-        since = Stopwatch()
-        await asyncio.sleep(seconds)
-        if since.seconds < seconds + _LATE:
-            return
-        seconds = max(seconds, _LATE)
+    since = Stopwatch()
+    await asyncio.sleep(seconds)
+    if since.seconds > seconds + _LATE:  # once: a loop that is always late must reap all the same
+        await asyncio.sleep(max(seconds, _LATE))

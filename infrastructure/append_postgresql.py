@@ -37,8 +37,8 @@ _EXTRA = {
         "old_lease_token": "bigint",
         "old_recorded_at": "timestamptz",
     },
-    "inserts": {"ordinal": "bigint"},
-    "updates": {"id": "bigint", "given": "bigint"},
+    "inserts": {"_ordinal": "bigint"},
+    "updates": {"id": "bigint", "_given": "bigint"},
     "receipts": {"first_event": "bigint"},
 }
 """Fields of the rows beside columns of their table, which are only computed with."""
@@ -126,9 +126,9 @@ def _rows(entity: Entity, batch: Batch) -> dict[str, Rows]:
         "moved": [_moved(new, old) for new, old in batch.moved],
         "events": [row._asdict() for row in batch.events],
         "born": [state._asdict() | {"job_id": state.key} for state in batch.born],
-        "inserts": [entity.to_database(new.values) | {"ordinal": new.ordinal} for new in batch.inserts],
+        "inserts": [entity.to_database(new.values) | {"_ordinal": new.ordinal} for new in batch.inserts],
         "updates": [
-            entity.to_database(changes) | {"id": id, "given": sum(bits[name] for name in changes)}
+            entity.to_database(changes) | {"id": id, "_given": sum(bits[name] for name in changes)}
             for id, changes in batch.updates
         ],
         "deletes": [{"id": id} for id in batch.deletes],
@@ -137,7 +137,7 @@ def _rows(entity: Entity, batch: Batch) -> dict[str, Rows]:
         "receipts": [receipt._asdict() | {"outcome": to_json(receipt.outcome)} for receipt in batch.receipts],
     }
     return {
-        name: [row | {"ledger_id": batch.ledger_id, "n": n} for n, row in enumerate(each, 1)]
+        name: [row | {"ledger_id": batch.ledger_id, "_n": n} for n, row in enumerate(each, 1)]
         for name, each in rows.items()
         if each
     }
@@ -249,18 +249,18 @@ def _statement(shape: Shape) -> TextualSelect:
         source = f"head, {_source(shape, rows, into)} WHERE {of_head}"
         return f"INSERT INTO {into.name} ({target}) SELECT {values} FROM {source}"
 
-    ctes["added"] = insert("events", execution_events, {"position": "head.base_position + u.n"})
+    ctes["added"] = insert("events", execution_events, {"position": "head.base_position + u._n"})
     if "born" in columns:
-        ctes["born"] = insert("born", execution_streams, {"id": "head.base_id + u.n"})
+        ctes["born"] = insert("born", execution_streams, {"id": "head.base_id + u._n"})
     if "inserts" in columns:
-        ctes["inserted"] = insert("inserts", table, {"id": "head.base_id + u.ordinal"}) + f" RETURNING {_names(table)}"
+        ctes["inserted"] = insert("inserts", table, {"id": "head.base_id + u._ordinal"}) + f" RETURNING {_names(table)}"
         returned.append("inserted")
     if "updates" in columns:
         bits = _bits(shape.entity)
         sets = (
             f"{name} = u.{name}"
             if shape.single
-            else f"{name} = CASE WHEN u.given & {bits[name]} = 0 THEN h.{name} ELSE u.{name} END"
+            else f"{name} = CASE WHEN u._given & {bits[name]} = 0 THEN h.{name} ELSE u.{name} END"
             for name in columns["updates"]
         )
         ctes["updated"] = (
@@ -309,7 +309,7 @@ def _all_of(cte: str, rows: str) -> str:
 
 
 def _source(shape: Shape, rows: str, table: Table) -> str:
-    """A set of rows as `u`, numbered from 1 in each ledger by `n`."""
+    """A set of rows as `u`, numbered from 1 in each ledger by `_n`."""
     types = {name: _type(shape, table.c[name]) for name in dict(shape.columns)[rows]} | _EXTRA.get(rows, {})
     return _fields(shape, rows, types)
 
@@ -317,8 +317,8 @@ def _source(shape: Shape, rows: str, table: Table) -> str:
 def _fields(shape: Shape, rows: str, types: Mapping[str, str]) -> str:
     if shape.single:
         fields = ", ".join(f"CAST(:{rows}_{name} AS {kind}) {name}" for name, kind in types.items())
-        return f"(SELECT {fields}, 1 n) u"
-    return f"(SELECT * FROM {rows_of(rows, {**types, 'ledger_id': 'text', 'n': 'bigint'})}) u"
+        return f"(SELECT {fields}, 1 _n) u"
+    return f"(SELECT * FROM {rows_of(rows, {**types, 'ledger_id': 'text', '_n': 'bigint'})}) u"
 
 
 def _value(shape: Shape, target: Column[Any]) -> str:

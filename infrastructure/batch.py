@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
+from uuid import UUID
 
 from ..domain import EventRow, LedgerAggregate, StreamState, row_changes
 
@@ -80,6 +81,10 @@ class Batch:
     receipts: list[Receipt] = field(default_factory=list)
     counters: Counter[str] = field(default_factory=Counter)
     """Changes of the head's counters."""
+
+    def new_ids(self, last_id: int) -> dict[UUID, int]:
+        """The ids of the streams that begin here, where the head had given ids up to `last_id`."""
+        return {state.execution_id: last_id + at for at, state in enumerate(self.born, 1)}
 
 
 def make_batch(ledger_id: str, works: Iterable[Work]) -> Batch:

@@ -256,7 +256,7 @@ class UnitOfWork:
                 self._decide_again(connection, pending, Found(True, state, {}, None))
 
     def _give_ids(self, batch: Batch, group: list[Pending], last_id: int) -> None:
-        born = {state.execution_id: last_id + at for at, state in enumerate(batch.born, 1)}
+        born = batch.new_ids(last_id)
         for pending in group:
             for entity in pending.entities:
                 entity.id = born[pending.work.aggregate.id]

@@ -116,7 +116,7 @@ class LedgerGroup:
 
     def answer(self, appended: Appended) -> list[Answer]:
         """What became of each command, now that it is known where the batch landed."""
-        born = {state.execution_id: appended.id + at for at, state in enumerate(self.batch.born, 1)}
+        born = self.batch.new_ids(appended.id)
         return [self._answer(each, appended, born) if isinstance(each, Decided) else each for each in self.answers]
 
     def _answer(self, decided: Decided, appended: Appended, born: dict[UUID, int]) -> Outcome:
@@ -143,7 +143,7 @@ class LedgerGroup:
         found = find_batch(connection, self.batch)
         if found is None:
             return None
-        born = {state.execution_id: found.id + at for at, state in enumerate(self.batch.born, 1)}
+        born = self.batch.new_ids(found.id)
         for execution_id, work in self.works.items() if rows else ():
             if work.events and execution_id not in self.folded:
                 state = work.aggregate.state(work.id or born[execution_id])
@@ -187,7 +187,7 @@ class LedgerGroup:
     def remember(self, connection: Connection, appended: Appended) -> None:
         """Keep the rows for the commands to come."""
         memory, entity = memory_of(connection), self.store.entity
-        born = {state.execution_id: appended.id + at for at, state in enumerate(self.batch.born, 1)}
+        born = self.batch.new_ids(appended.id)
         for execution_id, work in self.works.items():
             id = work.id or born[execution_id]
             row = self.folded[execution_id][-1] if execution_id in self.folded else None
