@@ -17,6 +17,7 @@ from sqlalchemy.dialects import postgresql
 
 from ..domain import EventRow, StreamState
 from .batch import Appended, Batch
+from .connections import send
 from .entity import Entity
 from .json_rows import dump_rows, rows_of
 from .tables import STATUSES, command_receipts, execution_events, execution_steps, execution_streams
@@ -94,17 +95,25 @@ def append(
     )
     if connection.info.pop(_OUTGROWN, False):
         connection.exec_driver_sql("DISCARD PLANS")
-    found = connection.execute(_statement(shape), _parameters(shape, batches, rows)).all()
+    statement, parameters = _statement(shape), _parameters(shape, batches, rows)
+    if shape.returning:
+        found: Sequence[Sequence[Any]] = connection.execute(_typed(statement, entity), parameters).all()
+    else:
+        found = send(connection, statement, parameters)
     if not found:
         return None
-    _note_growth(connection, max(row.base_position for row in found))
-    appended = {row.head_ledger: Appended(row.base_position, row.base_id, {}) for row in found}
+    _note_growth(connection, max(position for _, position, *_ in found))
+    appended = {ledger: Appended(position, id, {}) for ledger, position, id, *_ in found}
     if shape.returning:
-        names, first = entity.table.columns.keys(), len(_HEAD)
-        id = first + names.index("id")
-        for row in found:
-            appended[row[0]].rows[row[id]] = dict(zip(names, row[first:], strict=True))
+        for ledger, _, _, *values in found:
+            row = dict(zip(entity.table.columns.keys(), values, strict=True))
+            appended[ledger].rows[row["id"]] = row
     return appended
+
+
+@lru_cache(maxsize=1024)
+def _typed(statement: str, entity: Entity) -> TextualSelect:
+    return text(statement).columns(*_HEAD, *entity.table.columns)
 
 
 def _note_growth(connection: Connection, size: int) -> None:
@@ -197,7 +206,7 @@ def _bits(entity: Entity) -> dict[str, int]:
 
 
 @lru_cache(maxsize=1024)
-def _statement(shape: Shape) -> TextualSelect:
+def _statement(shape: Shape) -> str:
     table = shape.entity.table
     columns = dict(shape.columns)
     # One ledger is named by a constant, which a cluster needs to find its node.
@@ -284,14 +293,12 @@ def _statement(shape: Shape) -> TextualSelect:
     if "receipts" in columns:
         first = {"first_position": "head.base_position + 1 + u.first_event"}
         ctes["receipts"] = insert("receipts", command_receipts, first)
-    given: list[Any] = list(_HEAD)
     join = ""
     if shape.returning:
-        given += table.columns
         union = " UNION ALL ".join(f"SELECT * FROM {name}" for name in returned)
         join = f" LEFT JOIN ({union}) r ON r.ledger_id = head.head_ledger"
     body = ",\n".join(f"{name} AS ({cte})" for name, cte in ctes.items())
-    return text(f"WITH {body}\nSELECT * FROM head{join}").columns(*given)
+    return f"WITH {body}\nSELECT * FROM head{join}"
 
 
 def _names(table: Table, prefix: str = "") -> str:

@@ -219,27 +219,26 @@ class BaseRepository(Generic[Model]):
     def _attempt(
         self, session: Session, request: Request, tried: list[Batch], *, idle: bool, alone: bool
     ) -> Outcome | None:
+        bind = session.get_bind()
+        if alone and isinstance(bind, Engine) and bind.dialect.name != "sqlite":
+            # The append is one statement that commits itself: it needs a connection, and no transaction of a session.
+            with bind.connect() as connection:
+                connection.execution_options(isolation_level="AUTOCOMMIT")
+                return self._store.execute(connection, request, autocommit=True, tried=tried)
         try:
-            # Outside a transaction the append is one statement that commits itself.
-            autocommit = alone and session.get_bind().dialect.name != "sqlite"
-            options = {"isolation_level": "AUTOCOMMIT"} if autocommit else None
-            connection = session.connection(execution_options=options)
+            connection = session.connection()
             check_connection(connection)
             if alone and can_go_direct(connection):
                 outcome = go_direct(connection, lambda direct: self._execute_and_commit(direct, request))
             else:
-                doubts = tried if autocommit else None
-                outcome = self._store.execute(connection, request, autocommit=autocommit, tried=doubts)
+                outcome = self._store.execute(connection, request)
         except BaseException as error:
             if idle and isinstance(error, LedgerError) and not isinstance(error, StoreUnavailable):
                 session.commit()  # nothing was written; a rollback would expire what the caller has loaded
             elif idle:
                 _end(session, lost=isinstance(error, (DBAPIError, OSError)) and is_lost(error))
             raise
-        if autocommit:
-            session.commit()
-        else:
-            commit_all(session)
+        commit_all(session)
         return outcome
 
     def _execute_and_commit(self, connection: Connection, request: Request) -> Outcome | None:
