@@ -210,3 +210,5 @@ def _history() -> None:
     if op.get_bind().dialect.name == "postgresql":
         expression = sa.text("(attributes::jsonb) jsonb_path_ops")
         op.create_index(f"{table}_attributes", table, [expression], postgresql_using="gin")
+        for each in ("execution_streams", "execution_steps", "execution_events", "command_receipts", table):
+            op.execute(f"ALTER TABLE {each} ALTER COLUMN ledger_id SET (n_distinct = 1)")
