@@ -160,7 +160,9 @@ class Execution(LedgerAggregate):
         given = details.changes()
         when = given.get("created_at") or context.occurred_at or now
         status = ExecutionStatus(given.get("status", ExecutionStatus.PENDING))
-        fields = {"job_id": str(uuid4()), "attempt": 1} | given | {"status": status.value, "created_at": when}
+        fields: dict[str, Any] = {"attempt": 1} | given | {"status": status.value, "created_at": when}
+        if "job_id" not in fields:
+            fields["job_id"] = str(uuid4())
         if status.is_terminal:
             fields["completed_at"] = fields.get("completed_at") or context.occurred_at or now
         else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import UTC, datetime
 from hashlib import sha256
 from secrets import token_bytes
@@ -37,9 +38,19 @@ class EventRow(NamedTuple):
     command_id: str | None
 
 
+_salts: list[bytes] = []
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_salts.clear)  # else parent and child would use the same ones
+
+
 def new_salt() -> bytes:
     """Random bytes that keep a payload from being guessed from its digest after it was erased."""
-    return token_bytes(SALT_BYTES)
+    try:
+        return _salts.pop()
+    except IndexError:  # 64 at once, since asking the kernel takes as long as hashing an event
+        drawn = token_bytes(64 * SALT_BYTES)
+        _salts.extend(drawn[at : at + SALT_BYTES] for at in range(SALT_BYTES, len(drawn), SALT_BYTES))
+        return drawn[:SALT_BYTES]
 
 
 def payload_digest(salt: bytes, data: bytes) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from datetime import UTC, datetime, timedelta, timezone
 from hashlib import sha256
 from typing import Any
@@ -155,3 +156,17 @@ def test_salts_are_sixteen_random_bytes() -> None:
     salts = {new_salt() for _ in range(100)}
     assert len(salts) == 100
     assert {len(salt) for salt in salts} == {16}
+
+
+def test_a_forked_process_draws_salts_of_its_own() -> None:
+    new_salt()  # others are in stock now
+    reader, writer = os.pipe()
+    if (child := os.fork()) == 0:
+        os.write(writer, b"".join(new_salt() for _ in range(100)))
+        os._exit(0)
+    os.close(writer)
+    with open(reader, "rb") as pipe:
+        drawn = pipe.read()
+    os.waitpid(child, 0)
+    assert len(drawn) == 1600
+    assert {drawn[at : at + 16] for at in range(0, 1600, 16)}.isdisjoint(new_salt() for _ in range(100))
