@@ -12,7 +12,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from execution_ledger.api.runtime import tune_collector
+from execution_ledger.api.runtime import tune_interpreter
 
 from . import bulk, flatness, ledgers, snapshot, updates
 from .facts import collect_facts
@@ -40,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     measured = load(file)  # scenarios that are left out keep what they had
     if not options.report:
         given = {name: getattr(options, name) for name in ("rounds", "seconds") if getattr(options, name) is not None}
-        tune_collector()  # as `serve` does, for all contenders
+        tune_interpreter()  # as `serve` does, for all contenders
         scale = replace(QUICK if options.quick else Scale(), **given)
         with start_stores(fsync=scale.fsync) as stores:
             world, facts = World(stores, scale, console), collect_facts(stores, scale)

@@ -14,7 +14,7 @@ import uvicorn
 
 from ...domain import InvalidInput
 from ...infrastructure import Settings
-from ..runtime import open_ledger, tune_collector
+from ..runtime import open_ledger, tune_interpreter
 from .app import PREFIX, create_app
 from .loopback import check_loopback
 
@@ -56,7 +56,7 @@ def serve(settings: Settings) -> None:
     Raises a `LedgerError` of one line where it cannot begin: another machine could reach it, the database does not
     answer or its schema does not fit (a SQLite file is migrated instead).
     """
-    tune_collector()
+    tune_interpreter()
     check_loopback(settings.host)
     asyncio.run(_check_database(settings))
 

@@ -16,6 +16,7 @@ from ..database_errors import UniqueViolation, is_held, is_lost, leaves_doubt, t
 from ..event_store import EventStore
 from ..requests import Request
 from .group import Answer, Group, Held, LedgersMissing
+from .jobs import Behind, Turn
 from .reading import Known, read_group, recall_group
 
 MAX_BYTES = 16 * 1024**2
@@ -36,7 +37,7 @@ class Committer:
         self._store = store
         self._patience = patience
 
-    def commit(self, requests: Sequence[Request], *, rows: bool) -> list[Answer | Held]:
+    def commit(self, requests: Sequence[Request], turn: Turn, *, rows: bool) -> list[Answer | Held]:
         """Answer every command once it is committed, or refused. Raises where the database does not answer.
 
         Where somebody holds a ledger, its commands from some point on are `Held`: whoever waits for other ledgers must
@@ -46,20 +47,20 @@ class Committer:
         while len(answers) < len(requests):
             rest = requests[len(answers) :]
             try:
-                answers += self._commit(rest, rows)
+                answers += self._commit(rest, turn, rows)
             except LedgerError as error:
                 if not answers:
                     raise
                 answers += [error] * len(rest)  # what was committed before is acknowledged all the same
         return answers
 
-    def _commit(self, requests: Sequence[Request], rows: bool) -> Sequence[Answer | Held]:
+    def _commit(self, requests: Sequence[Request], turn: Turn, rows: bool) -> Sequence[Answer | Held]:
         """The answers of as many commands as fit into one transaction."""
         swiftly = self._engine.dialect.name != "sqlite"
         if len(requests) == 1:
-            attempt = _Single(self._store, requests[0])
+            attempt = _Single(self._store, requests[0], turn)
         else:
-            attempt = _Group(self._store, requests, rows, swiftly)
+            attempt = _Group(self._store, requests, turn, rows, swiftly)
         deadline, failures, conflicts = time.monotonic() + self._patience, 0, 0
         missing: set[str] = set()
         missing_before: set[str] | None = None
@@ -72,6 +73,8 @@ class Committer:
                             self._store.ensure_ledgers(connection, missing)
                         missing = set()
                     return self._run(attempt, connection)
+            except Behind:
+                return [Held(Behind.error)] * len(requests)
             except LedgerError as error:
                 if isinstance(error, LedgerBusy):
                     _check_doubt(attempt, error, error)
@@ -85,7 +88,7 @@ class Committer:
                 attempt.expect_new, conflicts = False, conflicts + 1
                 if conflicts >= _TRIES:
                     _check_doubt(attempt, _BUSY, error)
-                    return self._apart(requests, rows, _BUSY)
+                    return self._apart(requests, turn, rows, _BUSY)
             except (DBAPIError, InvalidRequestError) as error:
                 told = translate(error)
                 late = time.monotonic() > deadline
@@ -98,12 +101,12 @@ class Committer:
                     _check_doubt(attempt, told, error)
                     told.__cause__ = error
                     if type(told) in (StoreError, StoreFull):
-                        return self._apart(requests, rows, told)
+                        return self._apart(requests, turn, rows, told)
                     raise told from error
                 if is_held(error) and not attempt.in_doubt:
                     if _is_of_one_ledger(requests):
                         return [Held(told)] * len(requests)
-                    return self._apart(requests, rows, told)
+                    return self._apart(requests, turn, rows, told)
             except SQLAlchemyError as error:
                 _check_doubt(attempt, told := translate(error), error)
                 raise told from error
@@ -117,7 +120,7 @@ class Committer:
                 connection.invalidate(error)  # an engine that is not ours keeps one to a server that was demoted
             raise
 
-    def _apart(self, requests: Sequence[Request], rows: bool, error: LedgerError) -> list[Answer | Held]:
+    def _apart(self, requests: Sequence[Request], turn: Turn, rows: bool, error: LedgerError) -> list[Answer | Held]:
         """Something unexpected spoiled the group: find out what, so that only that fails."""
         if len(requests) == 1:
             return [error]
@@ -132,7 +135,7 @@ class Committer:
                 answers |= dict.fromkeys(part, held)
                 continue
             try:
-                answers |= zip(part, self.commit([requests[at] for at in part], rows=rows), strict=True)
+                answers |= zip(part, self.commit([requests[at] for at in part], turn, rows=rows), strict=True)
             except LedgerError as failed:
                 answers |= dict.fromkeys(part, failed)
             last = answers[part[-1]]
@@ -143,8 +146,9 @@ class Committer:
 class _Single:
     """The tries of one command: a statement that commits itself, where the database allows that."""
 
-    def __init__(self, store: EventStore, request: Request) -> None:
+    def __init__(self, store: EventStore, request: Request, turn: Turn) -> None:
         self._store = store
+        self._turn = turn
         self._request = request
         self._tried: list[Batch] = []
         self.expect_new = True
@@ -154,6 +158,7 @@ class _Single:
         return bool(self._tried)
 
     def run(self, connection: Connection) -> list[Answer]:
+        self._turn.take()
         if connection.dialect.name != "sqlite":
             return [self._store.execute(connection, self._request, autocommit=True, tried=self._tried)]
         with committed(connection):
@@ -163,8 +168,9 @@ class _Single:
 class _Group:
     """The tries of several commands, in one transaction."""
 
-    def __init__(self, store: EventStore, requests: Sequence[Request], rows: bool, swiftly: bool) -> None:
+    def __init__(self, store: EventStore, requests: Sequence[Request], turn: Turn, rows: bool, swiftly: bool) -> None:
         self._store = store
+        self._turn = turn
         self._requests = requests
         self._rows = rows
         self._swiftly = swiftly
@@ -182,11 +188,14 @@ class _Group:
         try:
             if self._swiftly:
                 self._swiftly = False
-                known = recall_group(connection, self._requests)
-                group = None if known is None else self._decide(connection, known)
-                if group is not None and group.is_plain and (answers := group.append_alone(connection)) is not None:
+                group = self._decide_from_memory(connection)
+                self._turn.take()
+                if group is not None and group.is_outdated(connection):
+                    group = self._decide_from_memory(connection)
+                if group is not None and (answers := group.append_alone(connection)) is not None:
                     group.remember(connection)
                     return answers
+            self._turn.take()
             with committed(connection):
                 known = read_group(connection, self._requests, expect_new=self.expect_new)
                 # With the locks: what arrives from now on waits for them, and is refused.
@@ -203,6 +212,13 @@ class _Group:
             raise
         group.remember(connection)
         return answers
+
+    def _decide_from_memory(self, connection: Connection) -> Group | None:
+        known = recall_group(connection, self._requests)
+        if known is None or not (group := self._decide(connection, known)).is_plain:
+            return None
+        group.prepare(connection)
+        return group
 
     def _decide(self, connection: Connection, known: Known) -> Group:
         group = Group(self._store, known, rows=self._rows)

@@ -1,70 +1,26 @@
-"""The threads that write: few for many ledgers, each ledger by one at a time, and none where nothing is to be done."""
+"""The threads that write: few for many ledgers, and none where nothing is to be done.
+
+Each ledger is written to by one at a time. Meanwhile another one decides on what comes next.
+"""
 
 from __future__ import annotations
 
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
 from contextlib import suppress
-from dataclasses import dataclass, field
-from threading import Condition, Thread, current_thread
-from typing import Any
+from threading import Condition, Lock, Thread, current_thread
 
 from ...domain import LedgerBusy, WriterClosed
 from ..requests import Request
 from .group import Answer, Held
+from .jobs import Behind, Job, TakenBack, Turn
 
 _IDLE = 2.0
 """Seconds without work after which a thread ends."""
 
 _SHARED = 32
 """Waiting commands from which on a ledger has transactions of its own."""
-
-
-@dataclass(slots=True, eq=False)
-class Job:
-    """Commands of one ledger that were sent together and are answered together."""
-
-    requests: Sequence[Request]
-    rows: bool
-    future: Any
-    """An asyncio or a concurrent future; one that was cancelled before its turn is left out."""
-    answers: list[Answer] = field(default_factory=list)
-    """Of the first of them, while the ledger is held against the rest."""
-    begun: float = 0.0
-
-    @property
-    def ledger(self) -> str:
-        """Where they belong."""
-        return self.requests[0].ledger
-
-    @property
-    def rest(self) -> Sequence[Request]:
-        """Those without an answer."""
-        return self.requests[len(self.answers) :]
-
-    def begin(self) -> bool:
-        """Whether it is still wanted. From now on no thread can cancel it: that would say it was not done."""
-        self.begun = self.begun or time.monotonic()
-        if isinstance(self.future, Future):
-            return self.future.running() or self.future.set_running_or_notify_cancel()
-        return not self.future.cancelled()
-
-    def take(self, answers: Sequence[Answer | Held], *, patient: bool) -> bool:
-        """Keep answers, and tell whether those were all. Who is not patient any more takes `Held` for one."""
-        for answer in answers:
-            if not isinstance(answer, Held):
-                self.answers.append(answer)
-            elif not patient:
-                self.answers.append(answer.error)
-        return len(self.answers) == len(self.requests)
-
-    def fail(self, error: BaseException) -> Sequence[Answer] | BaseException:
-        """What is told where the rest failed: what was committed before is acknowledged all the same."""
-        if self.answers and isinstance(error, Exception):
-            return [*self.answers, *[error] * len(self.rest)]
-        return error
 
 
 Outcomes = Sequence[tuple[Job, Sequence[Answer] | BaseException]]
@@ -75,7 +31,7 @@ class Crew:
 
     def __init__(
         self,
-        commit: Callable[[Sequence[Request], bool], list[Answer | Held]],
+        commit: Callable[[Sequence[Request], bool, Turn], list[Answer | Held]],
         deliver: Callable[[Outcomes], None],
         *,
         workers: int,
@@ -89,15 +45,21 @@ class Crew:
         self._group = group
         self._ledgers = ledgers
         self._patience = patience
-        self._changed = Condition()
+        lock = Lock()
+        self._changed = Condition(lock)
+        self._left = Condition(lock)
+        """Whoever wrote to some ledgers has done so."""
         self._waiting: dict[str, deque[Job]] = {}
+        self._deciding: set[str] = set()
+        """Ledgers whose next group some thread has."""
         self._writing: set[str] = set()
         self._held: set[str] = set()
         """Ledgers that somebody holds, which are tried by themselves until they are free."""
         self._ready: dict[str, None] = {}
-        """Ledgers with waiting jobs that nobody writes to, those that wait the longest first."""
+        """Ledgers with waiting jobs whose next group nobody has, those that wait the longest first."""
         self._threads: set[Thread] = set()
         self._free = 0
+        self._number = 0
         self._closed = False
 
     def put(self, jobs: Sequence[Job]) -> None:
@@ -106,6 +68,8 @@ class Crew:
             if self._closed:
                 raise WriterClosed
             for job in jobs:
+                self._number += 1
+                job.number = self._number
                 self._waiting.setdefault(job.ledger, deque()).append(job)
             try:
                 for ledger in {job.ledger: None for job in jobs}:
@@ -118,8 +82,9 @@ class Crew:
                 raise LedgerBusy(problem=f"no thread can be started ({error})", remedy="Try again later.") from error
 
     def _look(self, ledger: str) -> None:
-        """See whether somebody may write to a ledger, and call or hire one who does."""
-        if ledger not in self._waiting or ledger in self._writing:
+        """See whether somebody may take a ledger's next group, and call or hire one who does."""
+        busy = ledger in self._deciding or (ledger in self._writing and ledger in self._held)
+        if ledger not in self._waiting or busy:
             return
         self._ready[ledger] = None
         if self._free >= len(self._ready):
@@ -131,19 +96,19 @@ class Crew:
 
     def _work(self) -> None:
         try:
-            while jobs := self._take():
+            while turn := self._take():
                 held: list[Job] = []
                 try:
-                    outcomes, held = self._write(jobs)
+                    outcomes, held = self._write(turn)
                     self._deliver(outcomes)
                 finally:
-                    self._done(jobs, held)
+                    self._done(turn, held)
         finally:
             with self._changed:
                 self._threads.discard(current_thread())
                 self._changed.notify_all()
 
-    def _take(self) -> list[Job]:
+    def _take(self) -> Turn | None:
         """Jobs of a ledger, up to the size of a group; few of them share a transaction with those of other ledgers.
 
         Nothing where the thread may end.
@@ -168,7 +133,8 @@ class Crew:
                 size += sum(len(job.rest) for job in taken)
             if not jobs:
                 self._threads.discard(current_thread())  # with the lock still held: nobody may count on it any more
-            return jobs
+                return None
+            return Turn(jobs, set(self._held), self._enter)
 
     def _shares(self, ledger: str) -> bool:
         """Whether a ledger shares a transaction with others."""
@@ -181,41 +147,59 @@ class Crew:
             size += len(jobs[-1].rest)
         if not queue:
             del self._waiting[ledger]
-        self._writing.add(ledger)
+        self._deciding.add(ledger)
         return jobs
 
-    def _done(self, jobs: Sequence[Job], held: Sequence[Job]) -> None:
+    def _enter(self, turn: Turn) -> None:
+        """Wait until nobody else writes to the ledgers of a turn."""
         with self._changed:
-            self._held.difference_update(job.ledger for job in jobs)
+            while not self._writing.isdisjoint(turn.ledgers):
+                self._left.wait()
+            if not turn.held.issuperset(self._held & turn.ledgers):
+                raise Behind
+            self._writing |= turn.ledgers
+            self._deciding -= turn.ledgers
+            turn.taken = True
+            self._look_again(turn.ledgers)
+
+    def _done(self, turn: Turn, held: Sequence[Job]) -> None:
+        with self._changed:
+            self._held -= turn.ledgers
             self._held.update(job.ledger for job in held)
-            for job in reversed(held):
-                self._waiting.setdefault(job.ledger, deque()).appendleft(job)
-            for ledger in {job.ledger: None for job in jobs}:
-                self._writing.discard(ledger)
-                with suppress(RuntimeError):  # no further thread: this one comes back
-                    self._look(ledger)
+            for job in held:
+                queue = self._waiting.get(job.ledger, ())
+                self._waiting[job.ledger] = deque(sorted((*queue, job), key=lambda each: each.number))
+            (self._writing if turn.taken else self._deciding).difference_update(turn.ledgers)
+            self._look_again(turn.ledgers)
+            self._left.notify_all()
             if self._closed:
                 self._changed.notify_all()
 
-    def _write(self, jobs: Sequence[Job]) -> tuple[Outcomes, list[Job]]:
+    def _look_again(self, ledgers: set[str]) -> None:
+        for ledger in ledgers:
+            with suppress(RuntimeError):  # no further thread: this one comes back
+                self._look(ledger)
+
+    def _write(self, turn: Turn) -> tuple[Outcomes, list[Job]]:
         """What became of the jobs, and those that have to be tried again."""
-        outcomes: list[tuple[Job, Sequence[Answer] | BaseException]] = []
-        wanted: list[Job] = []
+        jobs, start = turn.jobs, time.monotonic()
         for job in jobs:
-            if job.begin():
-                wanted.append(job)
-            else:
-                outcomes.append((job, ()))
-        requests = [request for job in wanted for request in job.rest]
-        if not requests:
-            return outcomes, []
-        try:
-            answers = self._commit(requests, any(job.rows for job in wanted))
-        except BaseException as error:
-            return outcomes + [(job, job.fail(error)) for job in wanted], []
+            job.begun = job.begun or start
+        turn.jobs = [job for job in jobs if not job.future.cancelled()]
+        while True:
+            requests = [request for job in turn.jobs for request in job.rest]
+            try:
+                answers = self._commit(requests, any(job.rows for job in turn.jobs), turn) if requests else []
+                break
+            except TakenBack:
+                continue
+            except BaseException as error:
+                return [(job, job.fail(error)) for job in jobs], []
+        # A future that was cancelled takes no answer.
+        outcomes: list[tuple[Job, Sequence[Answer]]] = [(job, ()) for job in jobs if job not in turn.jobs]
         held: list[Job] = []
         at, now = 0, time.monotonic()
-        for job in wanted:
+        for job in turn.jobs:
             end = at + len(job.rest)
             if job.take(answers[at:end], patient=now < job.begun + self._patience):
                 outcomes.append((job, job.answers))

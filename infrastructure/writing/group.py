@@ -209,6 +209,7 @@ class Group:
         self._known = known
         self._rows = rows
         self._returning = False
+        self._batches: list[Batch] = []
         self._appended: dict[str, Appended] = {}
         self._ledgers: dict[str, LedgerGroup] = {}
         self._order: list[str] = []
@@ -236,7 +237,8 @@ class Group:
 
     def append(self, connection: Connection) -> list[Answer]:
         """Append what was decided, and answer each command that was."""
-        batches = self._prepare(connection)
+        self.prepare(connection)
+        batches = self._batches
         appended: dict[str, Appended] | None = {}
         if batches:
             appended = self._store.append_all(connection, batches, returning=self._returning)
@@ -249,9 +251,21 @@ class Group:
         self._appended = appended
         return self._answers(appended)
 
+    def is_outdated(self, connection: Connection) -> bool:
+        """Whether this process remembers another state of some stream by now."""
+        memory = memory_of(connection)
+        return any(
+            (entry := memory.recall(batch.ledger_id, old.id)) is None or entry.state is not old
+            for batch in self._batches
+            for _, old in batch.moved
+        )
+
     def append_alone(self, connection: Connection) -> list[Answer] | None:
-        """The same in a statement that commits itself. None, and nothing written, where what was known is outdated."""
-        batches = self._prepare(connection)
+        """The same, once it is prepared, in a statement that commits itself.
+
+        None, and nothing written, where what was known is outdated.
+        """
+        batches = self._batches
         self.committing = True
         appended = self._store.append_alone(connection, batches, returning=self._returning)
         if appended is not None:
@@ -263,12 +277,13 @@ class Group:
                 memory_of(connection).forget(batch.ledger_id, state)
         return None
 
-    def _prepare(self, connection: Connection) -> list[Batch]:
+    def prepare(self, connection: Connection) -> None:
+        """Make what is appended."""
         groups = [self._ledgers[name] for name in sorted(self._ledgers)]
         for group in groups:
             group.prepare(connection, rows=self._rows)
         self._returning = self._rows and any(group.wants_rows for group in groups)
-        return [group.batch for group in groups if group.batch.events]
+        self._batches = [group.batch for group in groups if group.batch.events]
 
     def remember(self, connection: Connection) -> None:
         """Keep what was appended for the commands to come, once it is committed."""

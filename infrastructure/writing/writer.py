@@ -20,9 +20,10 @@ from ..event_store import EventStore
 from ..requests import Outcome, Request
 from .bulk import BulkReport, Progress, Refused, execute_many, of_executions, of_requests
 from .commit import Committer
-from .crew import Crew, Job, Outcomes
+from .crew import Crew, Outcomes
 from .gate import Gate
 from .group import Answer
+from .jobs import Job
 
 
 class GroupWriter:
@@ -66,7 +67,7 @@ class GroupWriter:
         self._engine = engine
         committer = Committer(self._engine, self.store, patience)
         self._crew = Crew(
-            lambda requests, rows: committer.commit(requests, rows=rows),
+            lambda requests, rows, turn: committer.commit(requests, turn, rows=rows),
             self._deliver,
             workers=workers,
             group=group,

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from execution_ledger.domain import DuplicateJobId, WriterClosed
 from execution_ledger.infrastructure import GroupWriter
-from execution_ledger.infrastructure.writing.crew import Job
+from execution_ledger.infrastructure.writing.jobs import Job
 from support import Database, ledger
 from support.writers import TIMEOUT, OpenWriter, WatchedWriter, create, held, note, queue
 
