@@ -36,10 +36,6 @@ class Change(msgspec.Struct):
     """Of the last event in it."""
     facts: dict[str, Any]
     """The columns of `run_facts` that are set."""
-    events: int = 0
-    """How many are in it."""
-    is_born: bool = False
-    """Whether the run is new with it."""
     counts: bool = False
     """Whether the run may be counted, or counted otherwise, after it."""
     moves: bool = False
@@ -57,9 +53,7 @@ def fold_changes(events: Iterable[RecordedEvent]) -> list[Change]:
         if change is None:
             change = changes[event.execution_id] = Change(event.execution_id, event.job_id, event.position, {})
         change.position = event.position
-        change.events += 1
         change.facts |= facts
-        change.is_born |= event.name == "created"
         moves = event.name in _AFTER_THE_END and not _MOVES.isdisjoint(facts)
         change.moves |= moves
         change.counts |= moves or bool(facts.get("outcome"))

@@ -15,6 +15,7 @@ from sqlalchemy import (
     BigInteger,
     ColumnElement,
     Executable,
+    Integer,
     Select,
     Subquery,
     Text,
@@ -28,12 +29,11 @@ from sqlalchemy import (
     select,
     tuple_,
     union_all,
-    update,
 )
 from sqlalchemy.dialects.postgresql import insert
 
+from ...infrastructure.json_rows import dump_rows
 from ...infrastructure.tables import run_facts, run_statistics
-from ...infrastructure.types import to_json
 from .buckets import LONGEST, digits_of, key_of, lead_of
 from .changes import Change
 from .json_elements import joined_members, json_field, json_rows, sketch_sum
@@ -54,71 +54,60 @@ Facts = Mapping[str, ColumnElement[Any]]
 
 def change_statements(ledger: str, changes: Sequence[Change]) -> Iterable[Executable]:
     """What applies changes of a ledger, one of each run, in this order."""
-    born = [_birth(change) for change in changes if change.is_born]
-    counting = [_row(change) for change in changes if change.counts]
-    moving = [_row(change) for change in changes if change.moves]
-    if born:
-        yield _insert(ledger, born)
-    if counting:
-        yield _count(ledger, counting)
-    if moving:
-        yield _drop_empty(ledger, moving)
-    # A run that was born and no more is in its first row as a whole.
-    if moved := [_row(change) for change in changes if change.counts or change.events > change.is_born]:
-        yield _move_on(ledger, moved)
+    if counting := [change for change in changes if change.counts]:
+        yield _count(ledger, _News(ledger, counting))
+    if moving := [change for change in changes if change.moves]:
+        yield _drop_empty(ledger, _News(ledger, moving))
+    if changes:
+        yield _move_on(ledger, _News(ledger, changes))
 
 
-def _row(change: Change) -> dict[str, Any]:
-    # Hexadecimal digits are a UUID to PostgreSQL, and what SQLite keeps of one.
-    return {"execution_id": change.execution_id.hex, "position": change.position, **change.facts}
+class _News:
+    """Changes that the facts have not had, beside those facts: rows to select from, and the facts before and after."""
 
-
-def _birth(change: Change) -> dict[str, Any]:
-    """The first row of a run. One that is to be counted has had nothing yet, so that it is."""
-    row = _BLANK | _row(change) | {"job_id": change.job_id}
-    return row | {"position": 0, "outcome": ""} if change.counts else row
-
-
-def _rows(rows: Iterable[Mapping[str, Any]]) -> Subquery:
-    """Rows of `run_facts` as one parameter; NULL where a column is not given."""
-    each = json_rows(literal(to_json(list(rows)), Text)).table_valued("value", name="j")
-    columns = (column for column in run_facts.columns if column.name != "ledger_id")
-    fields = (cast(json_field(each.c.value, column.name), _plain(column)).label(column.name) for column in columns)
-    return select(*fields).subquery("r")
+    def __init__(self, ledger: str, changes: Sequence[Change]) -> None:
+        rows = [
+            # Hexadecimal digits are a UUID to PostgreSQL, and what SQLite keeps of one.
+            {"execution_id": each.execution_id.hex, "job_id": each.job_id, "position": each.position, **each.facts}
+            for each in changes
+        ]
+        value = json_rows(literal(dump_rows(rows), Text)).table_valued("value", name="j").c.value
+        columns = [column for column in run_facts.columns if column.name != "ledger_id"]
+        fields = (cast(json_field(value, column.name), _plain(column)).label(column.name) for column in columns)
+        # What looks like nothing tells PostgreSQL to expect few rows: see `infrastructure.json_rows`.
+        row = select(*fields).where(cast(json_field(value, "_one"), Integer) == 1).subquery("r")
+        fact = run_facts.c
+        same = and_(fact.ledger_id == ledger, fact.execution_id == row.c.execution_id)
+        # The few rows lead: an outer join that no condition makes an inner one, or SQLite begins with all facts.
+        self.source = row.outerjoin(run_facts, same)
+        self.is_new = func.coalesce(fact.position, 0) < row.c.position
+        self.row = row.c
+        self.before: Facts = {column.name: func.coalesce(column, _BLANK[column.name]) for column in _FACTS}
+        self.after: Facts = {name: func.coalesce(row.c[name], before) for name, before in self.before.items()}
 
 
 def _plain(column: ColumnElement[Any]) -> Any:
     return Text() if isinstance(column.type, Text) else column.type
 
 
-def _insert(ledger: str, rows: Iterable[Mapping[str, Any]]) -> Executable:
-    row = _rows(rows).c
-    source = select(literal(ledger, Text), *row).where(row.execution_id.is_not(None))
-    return insert(run_facts).from_select(["ledger_id", *row.keys()], source).on_conflict_do_nothing()
+def _move_on(ledger: str, news: _News) -> Executable:
+    row = news.row
+    facts = {"execution_id": row.execution_id, "job_id": row.job_id, "position": row.position, **news.after}
+    source = select(literal(ledger, Text), *facts.values()).select_from(news.source).where(news.is_new)
+    statement = insert(run_facts).from_select(["ledger_id", *facts], source)
+    return statement.on_conflict_do_update(
+        index_elements=list(run_facts.primary_key.columns),
+        set_={name: statement.excluded[name] for name in facts if name not in ("execution_id", "job_id")},
+    )
 
 
-def _move_on(ledger: str, rows: Iterable[Mapping[str, Any]]) -> Executable:
-    row = _rows(rows)
-    given = {column.name: func.coalesce(row.c[column.name], column) for column in _FACTS}
-    statement = update(run_facts).values({"position": row.c.position, **given})
-    return statement.where(_is_news(ledger, row))
-
-
-def _is_news(ledger: str, row: Subquery) -> ColumnElement[bool]:
-    fact = run_facts.c
-    return and_(fact.ledger_id == ledger, fact.execution_id == row.c.execution_id, fact.position < row.c.position)
-
-
-def _count(ledger: str, rows: Iterable[Mapping[str, Any]]) -> Executable:
-    row = _rows(rows)
-    before: Facts = {column.name: column for column in _FACTS}
-    after: Facts = {column.name: func.coalesce(row.c[column.name], column) for column in _FACTS}
+def _count(ledger: str, news: _News) -> Executable:
     counted = union_all(
         *(
-            select(*_counted_as(facts), literal_column(sign, BigInteger).label("n")).where(
-                _is_news(ledger, row), facts["outcome"] != ""
-            )
-            for facts, sign in ((before, "-1"), (after, "1"))
+            select(*_counted_as(facts), literal_column(sign, BigInteger).label("n"))
+            .select_from(news.source)
+            .where(news.is_new, facts["outcome"] != "")
+            for facts, sign in ((news.before, "-1"), (news.after, "1"))
         )
     ).cte("counted")
     sums = _summed(ledger, counted)
@@ -140,11 +129,11 @@ def _counted_as(facts: Facts) -> Iterable[ColumnElement[Any]]:
     yield (facts["ended"] // HOUR).label("hour")
     yield from (facts[name].label(name) for name in _KEYS[1:])
     yield facts["late"].label("late")
-    yield _length(facts["started"], facts["ended"]).label("duration")
-    yield _length(facts["created"], facts["started"]).label("queue_time")
+    yield length_between(facts["started"], facts["ended"]).label("duration")
+    yield length_between(facts["created"], facts["started"]).label("queue_time")
 
 
-def _length(begin: ColumnElement[int], end: ColumnElement[int]) -> ColumnElement[Any]:
+def length_between(begin: ColumnElement[int], end: ColumnElement[int]) -> ColumnElement[Any]:
     """Microseconds; NULL where one end is unknown, and where the clocks that told them cannot be right."""
     known = and_(begin > 0, end >= begin, end - begin <= LONGEST)
     return case((known, end - begin))
@@ -204,10 +193,10 @@ def _with(rows: Subquery, **more: Callable[[Any], ColumnElement[Any]]) -> Subque
     return select(*rows.c, make(rows.c).label(name)).subquery(f"with_{name}")
 
 
-def _drop_empty(ledger: str, rows: Iterable[Mapping[str, Any]]) -> Executable:
+def _drop_empty(ledger: str, news: _News) -> Executable:
     """Drop the cells that nothing is counted in any more, of those that runs were counted in before."""
-    cell, fact, row = run_statistics.c, run_facts.c, _rows(rows)
-    left = select(fact.ended // HOUR, fact.run_name, fact.execution_type, fact.outcome).where(_is_news(ledger, row))
+    cell = run_statistics.c
+    left = select(*list(_counted_as(news.before))[: len(_KEYS)]).select_from(news.source).where(news.is_new)
     return delete(run_statistics).where(
-        cell.ledger_id == ledger, cell.runs == 0, tuple_(*(cell[name] for name in _KEYS)).in_(left)
+        cell.ledger_id == ledger, tuple_(*(cell[name] for name in _KEYS)).in_(left), cell.runs == 0
     )
