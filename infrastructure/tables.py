@@ -203,6 +203,7 @@ run_statistics = Table(
     "run_statistics",
     metadata,
     _key("ledger_id", Name),
+    _key("span", Integer),
     _key("hour"),
     _key("run_name", Name),
     _key("execution_type", Name),
@@ -214,7 +215,9 @@ run_statistics = Table(
     Index("run_statistics_run_name", "ledger_id", "run_name", "hour"),
     postgresql_with={"fillfactor": 80},
 )
-"""The runs that ended in each hour (counted since 1970, UTC), with sketches of their times: buckets to counts."""
+"""The runs that ended in `span` hours from `hour` on (counted since 1970, UTC): each by name in one hour, and without
+its name in one day. Sketches of their times are JSON: buckets to counts.
+"""
 
 
 def _quoted(values: Any) -> str:

@@ -29,7 +29,7 @@ from ...infrastructure.tables import STATUSES, run_facts, run_statistics
 from .answers import EndedRun, FailureReason, Statistics
 from .json_elements import json_members
 from .sketch import summarize
-from .statements import length_between
+from .statements import DAY, length_between
 from .window import Window, begin_of, hour_of, time_of
 
 By = Literal["hour", "day", "run_name", "execution_type"]
@@ -42,7 +42,7 @@ _FACT = run_facts.c
 _GROUPS: dict[str | None, ColumnElement[Any]] = {
     None: literal_column("0", BigInteger),
     "hour": _CELL.hour,
-    "day": _CELL.hour // literal_column("24", BigInteger),
+    "day": _CELL.hour // literal_column(f"{DAY}", BigInteger),
     "run_name": _CELL.run_name,
     "execution_type": _CELL.execution_type,
 }
@@ -66,7 +66,7 @@ def check_after(after: Any, by: By | None) -> int | str | None:
         case "hour":
             return hour_of(check_time(after, "after"))
         case "day":
-            return hour_of(check_time(after, "after")) // 24
+            return hour_of(check_time(after, "after")) // DAY
         case _:
             return check_text(after, "after", KEY_LENGTH)
 
@@ -93,7 +93,11 @@ def select_most_failing(window: Window, limit: int) -> Select[Any]:
 def _counts(window: Window, by: By | None) -> Select[Any]:
     totals = (_total(_CELL.runs, _CELL.outcome == outcome).label(outcome) for outcome in OUTCOMES)
     late = _total(_CELL.late, true()).label("late")
-    return select(_GROUPS[by].label("group"), *totals, late).where(*window.holds(run_statistics))
+    return select(_GROUPS[by].label("group"), *totals, late).where(*_cells(window, by))
+
+
+def _cells(window: Window, by: By | None) -> list[ColumnElement[bool]]:
+    return window.cells(fine=by in ("hour", "run_name"))
 
 
 def _total(column: ColumnElement[int], condition: ColumnElement[bool]) -> ColumnElement[int]:
@@ -109,7 +113,7 @@ def _with_sketches(window: Window, by: By | None, counted: CTE) -> Select[Any]:
         rows = select(
             _GROUPS[by].label("group"), literal_column(f"'{what}'").label("what"), member.c.key, member.c.value
         )
-        return rows.select_from(run_statistics.join(member, true())).where(*window.holds(run_statistics), kept)
+        return rows.select_from(run_statistics.join(member, true())).where(*_cells(window, by), kept)
 
     each = (
         union_all(members("duration", _CELL.durations), members("queue_time", _CELL.queue_times)).subquery("members").c
@@ -142,7 +146,7 @@ def _statistics(group: _Group, by: By | None) -> Statistics:
     names: dict[str, Any] = {}
     match by:
         case "hour" | "day":
-            names["at"] = begin_of(row.group * (24 if by == "day" else 1))
+            names["at"] = begin_of(row.group * (DAY if by == "day" else 1))
         case "run_name" | "execution_type":
             names[by] = row.group or None
     outcomes = {outcome: getattr(row, outcome) for outcome in OUTCOMES}
@@ -152,7 +156,7 @@ def _statistics(group: _Group, by: By | None) -> Statistics:
 
 def select_reasons(window: Window, limit: int) -> Select[Any]:
     """The commonest reasons of failures, each with its last run that is not deleted."""
-    failed = [*window.holds(run_facts), _FACT.outcome == "failed"]
+    failed = [*window.facts(), _FACT.outcome == "failed"]
     shown = _FACT.deleted == 0
     runs = func.count()
     top = (
@@ -201,7 +205,7 @@ def _runs(window: Window, condition: ColumnElement[bool]) -> Select[Any]:
         run_facts,
         length_between(_FACT.started, _FACT.ended).label("duration"),
         length_between(_FACT.created, _FACT.started).label("queue_time"),
-    ).where(and_(*window.holds(run_facts), _FACT.deleted == 0, condition))
+    ).where(and_(*window.facts(), _FACT.deleted == 0, condition))
 
 
 def to_run(row: Row[Any]) -> EndedRun:

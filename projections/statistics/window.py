@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypedDict
 
-from sqlalchemy import ColumnElement, Table
+from sqlalchemy import ColumnElement, Table, and_, or_
 
 from ...domain import TERMINAL, InvalidInput, parse_status
 from ...domain.limits import KEY_LENGTH
 from ...domain.values import check_text, check_time
-from ...infrastructure.tables import run_facts
-from .statements import HOUR
+from ...infrastructure.tables import run_facts, run_statistics
+from .statements import DAY, HOUR
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _HOUR = timedelta(hours=1)
@@ -56,16 +56,30 @@ class Window:
         checked = {name: _values(name, value) for name, value in given.items()}
         return cls(ledger, (begin - _EPOCH) // _HOUR, -((_EPOCH - end) // _HOUR), checked)
 
-    def holds(self, table: Table) -> list[ColumnElement[bool]]:
-        """The conditions on rows of `run_statistics`, or of `run_facts`."""
-        column = table.c
-        if table is run_facts:
-            # As the partial index on `ended` has it.
-            times = [column.ended >= self.first * HOUR, column.ended < self.end * HOUR, column.outcome != ""]
+    def facts(self) -> list[ColumnElement[bool]]:
+        """The conditions on rows of `run_facts`."""
+        fact = run_facts.c
+        # The last as the partial index on `ended` has it.
+        times = [fact.ended >= self.first * HOUR, fact.ended < self.end * HOUR, fact.outcome != ""]
+        return [fact.ledger_id == self.ledger, *times, *self._narrowed(run_facts)]
+
+    def cells(self, *, fine: bool) -> list[ColumnElement[bool]]:
+        """The conditions on rows of `run_statistics`: `fine` where hours or names matter, else whole days count."""
+        first_day, end_day = -(-self.first // DAY) * DAY, self.end // DAY * DAY
+        if fine or "run_name" in self.filters or first_day >= end_day:
+            times = _cells(1, self.first, self.end)
         else:
-            times = [column.hour >= self.first, column.hour < self.end]
-        narrowed = (column[name].in_(values) for name, values in self.filters.items())
-        return [column.ledger_id == self.ledger, *times, *narrowed]
+            hours = (_cells(1, self.first, first_day), _cells(1, end_day, self.end))
+            times = or_(_cells(DAY, first_day, end_day), *hours)
+        return [run_statistics.c.ledger_id == self.ledger, times, *self._narrowed(run_statistics)]
+
+    def _narrowed(self, table: Table) -> Iterable[ColumnElement[bool]]:
+        return (table.c[name].in_(values) for name, values in self.filters.items())
+
+
+def _cells(span: int, first: int, end: int) -> ColumnElement[bool]:
+    cell = run_statistics.c
+    return and_(cell.span == span, cell.hour >= first, cell.hour < end)
 
 
 def hour_of(time: datetime) -> int:

@@ -39,6 +39,7 @@ def upgrade() -> None:
     op.create_table(
         "run_statistics",
         sa.Column("ledger_id", _NAME, primary_key=True, autoincrement=False),
+        sa.Column("span", sa.Integer, primary_key=True, autoincrement=False),
         sa.Column("hour", sa.BigInteger, primary_key=True, autoincrement=False),
         sa.Column("run_name", _NAME, primary_key=True, autoincrement=False),
         sa.Column("execution_type", _NAME, primary_key=True, autoincrement=False),
