@@ -82,7 +82,9 @@ def event_facts(event: RecordedEvent) -> dict[str, Any]:
         facts["outcome"] = str(status)
     elif status is not None and event.name == "corrected":
         facts["outcome"] = ""
-    if facts.get("outcome") or data.get("completed_at") is not None:
+    # A correction to another outcome that tells no time leaves the one that was there.
+    ends = bool(facts.get("outcome")) and event.name != "corrected"
+    if ends or data.get("completed_at") is not None:
         facts["ended"] = _microseconds(data.get("completed_at")) or _microseconds(event.at)
     return facts
 

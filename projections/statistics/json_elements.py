@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Text
+from sqlalchemy import ColumnElement, Text, func
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement, GenericFunction
 
@@ -40,6 +40,11 @@ class joined_members(GenericFunction[str]):
 
     inherit_cache = True
     type = Text()
+
+
+def sketch_text(key: ColumnElement[int], count: ColumnElement[int], condition: ColumnElement[bool]) -> Any:
+    """An aggregate: the sketch of the rows that meet a condition, but in no order."""
+    return "{" + func.coalesce(joined_members(key, count).filter(condition), "") + "}"
 
 
 class sketch_sum(FunctionElement[str]):

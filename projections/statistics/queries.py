@@ -65,17 +65,15 @@ class StatisticsQueries:
         by = check_by(by)
         window, limit = self._window(ended_from, ended_before, filters), _check_limit(limit)
         rows = await self._read(select_groups(window, by, limit, after=check_after(after, by)))
-        found = to_statistics(rows, by)
-        key = "at" if by in ("hour", "day") else by
-        return found if key is None else sorted(found, key=lambda each: getattr(each, key) or "")
+        return [to_statistics(row, by) for row in rows]
 
     async def most_failing(
         self, ended_from: Instant, ended_before: Instant, *, limit: int = 10, **filters: Unpack[StatisticsFilters]
     ) -> list[Statistics]:
         """The run names with the most failed runs, that with the most first."""
         window = self._window(ended_from, ended_before, filters)
-        found = to_statistics(await self._read(select_most_failing(window, _check_limit(limit))), "run_name")
-        return sorted(found, key=lambda each: (-each.outcomes["failed"], each.run_name or ""))
+        rows = await self._read(select_most_failing(window, _check_limit(limit)))
+        return [to_statistics(row, "run_name") for row in rows]
 
     async def failure_reasons(
         self, ended_from: Instant, ended_before: Instant, *, limit: int = 10, **filters: Unpack[StatisticsFilters]

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
 from typing import Any, Literal
 
+import msgspec
 from sqlalchemy import (
     CTE,
     BigInteger,
@@ -27,7 +26,7 @@ from ...domain.limits import KEY_LENGTH
 from ...domain.values import check_text, check_time
 from ...infrastructure.tables import STATUSES, run_facts, run_statistics
 from .answers import EndedRun, FailureReason, Statistics
-from .json_elements import json_members
+from .json_elements import json_members, sketch_text
 from .sketch import summarize
 from .statements import DAY, length_between
 from .window import Window, begin_of, hour_of, time_of
@@ -36,6 +35,7 @@ By = Literal["hour", "day", "run_name", "execution_type"]
 """What statistics may be grouped by."""
 
 OUTCOMES: tuple[str, ...] = tuple(status for status in STATUSES if status in TERMINAL)
+SKETCHES = ("durations", "queue_times")
 _MICROSECONDS = 1_000_000
 _CELL = run_statistics.c
 _FACT = run_facts.c
@@ -79,7 +79,8 @@ def select_groups(window: Window, by: By | None, limit: int, *, after: int | str
         counted = counted.where(group > after)
     if by is not None:
         counted = counted.group_by(group).order_by(group)
-    return _with_sketches(window, by, counted.limit(limit).cte("counted"))
+    page = counted.limit(limit).cte("counted")
+    return _with_sketches(window, by, page).order_by(page.c.group)
 
 
 def select_most_failing(window: Window, limit: int) -> Select[Any]:
@@ -87,7 +88,8 @@ def select_most_failing(window: Window, limit: int) -> Select[Any]:
     failed = func.sum(_CELL.runs).filter(_CELL.outcome == "failed")
     counted = _counts(window, "run_name").group_by(_CELL.run_name).having(failed > 0)
     counted = counted.order_by(failed.desc(), _CELL.run_name)
-    return _with_sketches(window, "run_name", counted.limit(limit).cte("counted"))
+    page = counted.limit(limit).cte("counted")
+    return _with_sketches(window, "run_name", page).order_by(page.c.failed.desc(), page.c.group)
 
 
 def _counts(window: Window, by: By | None) -> Select[Any]:
@@ -105,44 +107,31 @@ def _total(column: ColumnElement[int], condition: ColumnElement[bool]) -> Column
 
 
 def _with_sketches(window: Window, by: By | None, counted: CTE) -> Select[Any]:
-    """One statement for both, so that they tell of the same runs: a row for each bucket."""
+    """One statement for both, so that they tell of the same runs."""
     kept = _GROUPS[by].in_(select(counted.c.group))
 
-    def members(what: str, sketch: ColumnElement[str]) -> Select[Any]:
-        member = json_members(sketch).table_valued("key", "value", name="m")
-        rows = select(
-            _GROUPS[by].label("group"), literal_column(f"'{what}'").label("what"), member.c.key, member.c.value
-        )
+    def members(what: str) -> Select[Any]:
+        member = json_members(_CELL[what]).table_valued("key", "value", name="m")
+        keys: list[Any] = [_GROUPS[by].label("group"), literal_column(f"'{what}'").label("what")]
+        rows = select(*keys).add_columns(member.c.key, member.c.value)
         return rows.select_from(run_statistics.join(member, true())).where(*_cells(window, by), kept)
 
-    each = (
-        union_all(members("duration", _CELL.durations), members("queue_time", _CELL.queue_times)).subquery("members").c
-    )
+    each = union_all(*map(members, SKETCHES)).subquery("members").c
     bucket = (each.group, each.what, each.key)
     runs = cast(func.sum(cast(each.value, BigInteger)), BigInteger).label("n")
-    summed = select(*bucket, runs).group_by(*bucket).subquery("buckets")
-    joined = counted.outerjoin(summed, summed.c.group == counted.c.group)
-    return select(counted, summed.c.what, summed.c.key, summed.c.n).select_from(joined)
+    sums = select(*bucket, runs).group_by(*bucket).subquery("buckets").c
+    texts = (sketch_text(sums.key, sums.n, sums.what == what).label(what) for what in SKETCHES)
+    sketches = select(sums.group, *texts).group_by(sums.group).subquery("sketches")
+    columns = (sketches.c[what] for what in SKETCHES)
+    return (
+        select(counted)
+        .add_columns(*columns)
+        .select_from(counted.outerjoin(sketches, sketches.c.group == counted.c.group))
+    )
 
 
-@dataclass
-class _Group:
-    row: Row[Any]
-    sketches: dict[str, dict[int, int]] = field(default_factory=lambda: {"duration": {}, "queue_time": {}})
-
-
-def to_statistics(rows: Iterable[Row[Any]], by: By | None) -> list[Statistics]:
-    """The groups of the rows of `select_groups` and the like, in no order."""
-    groups: dict[Any, _Group] = {}
-    for row in rows:
-        group = groups.setdefault(row.group, _Group(row))
-        if row.what is not None:
-            group.sketches[row.what][int(row.key)] = row.n
-    return [_statistics(group, by) for group in groups.values()]
-
-
-def _statistics(group: _Group, by: By | None) -> Statistics:
-    row = group.row
+def to_statistics(row: Row[Any], by: By | None) -> Statistics:
+    """The answer of a row of `select_groups` or `select_most_failing`."""
     names: dict[str, Any] = {}
     match by:
         case "hour" | "day":
@@ -150,8 +139,19 @@ def _statistics(group: _Group, by: By | None) -> Statistics:
         case "run_name" | "execution_type":
             names[by] = row.group or None
     outcomes = {outcome: getattr(row, outcome) for outcome in OUTCOMES}
-    names |= {name: summarize(sketch) for name, sketch in group.sketches.items()}
-    return Statistics(runs=sum(outcomes.values()), outcomes=outcomes, late=row.late, **names)
+    duration, queue_time = (_sketch(getattr(row, what)) for what in SKETCHES)
+    return Statistics(
+        runs=sum(outcomes.values()),
+        outcomes=outcomes,
+        late=row.late,
+        duration=summarize(duration),
+        queue_time=summarize(queue_time),
+        **names,
+    )
+
+
+def _sketch(text: str | None) -> dict[int, int]:
+    return msgspec.json.decode(text or "{}", type=dict[int, int])
 
 
 def select_reasons(window: Window, limit: int) -> Select[Any]:
@@ -177,8 +177,7 @@ def select_reasons(window: Window, limit: int) -> Select[Any]:
         .where(*failed, shown, _FACT.ended == top.c.last_shown, _FACT.error == top.c.reason)
         .scalar_subquery()
     )
-    columns: list[Any] = [top.c.reason, top.c.runs, top.c.last, sample.label("job_id")]
-    return select(*columns).order_by(top.c.runs.desc(), top.c.reason)
+    return select(top, sample.label("job_id")).order_by(top.c.runs.desc(), top.c.reason)
 
 
 def to_reason(row: Row[Any]) -> FailureReason:
@@ -201,11 +200,11 @@ def select_most_retried(window: Window, limit: int) -> Select[Any]:
 
 
 def _runs(window: Window, condition: ColumnElement[bool]) -> Select[Any]:
-    return select(
-        run_facts,
+    lengths = (
         length_between(_FACT.started, _FACT.ended).label("duration"),
         length_between(_FACT.created, _FACT.started).label("queue_time"),
-    ).where(and_(*window.facts(), _FACT.deleted == 0, condition))
+    )
+    return select(run_facts, *lengths).where(and_(*window.facts(), _FACT.deleted == 0, condition))
 
 
 def to_run(row: Row[Any]) -> EndedRun:

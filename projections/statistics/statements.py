@@ -40,7 +40,7 @@ from ...infrastructure.json_rows import dump_rows
 from ...infrastructure.tables import run_facts, run_statistics
 from .buckets import LONGEST, digits_of, key_of, lead_of
 from .changes import Change
-from .json_elements import joined_members, json_field, json_rows, sketch_sum
+from .json_elements import json_field, json_rows, sketch_sum, sketch_text
 
 HOUR = 3_600_000_000
 """Microseconds of an hour."""
@@ -225,17 +225,14 @@ def _summed(counted: CTE) -> Select[Any]:
     def total(what: int) -> ColumnElement[Any]:
         return cast(func.coalesce(func.sum(cell.n).filter(cell.what == what), 0), BigInteger)
 
-    def members(what: int) -> ColumnElement[Any]:
-        return "{" + func.coalesce(joined_members(cell.key, cell.n).filter(cell.what == what), "") + "}"
-
     names = [cell[name] for name in _KEYS]
     cells = (
         select(
             *names,
             total(_RUNS).label("runs"),
             total(_LATE).label("late"),
-            members(_DURATIONS).label("durations"),
-            members(_QUEUE_TIMES).label("queue_times"),
+            sketch_text(cell.key, cell.n, cell.what == _DURATIONS).label("durations"),
+            sketch_text(cell.key, cell.n, cell.what == _QUEUE_TIMES).label("queue_times"),
         )
         .group_by(*names)
         .subquery("cells")

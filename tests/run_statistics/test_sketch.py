@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 
 import pytest
@@ -10,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import BigInteger, Engine, column, literal, select, union_all
 
-from execution_ledger.projections import Times
 from execution_ledger.projections.statistics import RELATIVE_ERROR
 from execution_ledger.projections.statistics.buckets import LONGEST, bucket, bucket_key, digits_of, key_of, lead_of
 from execution_ledger.projections.statistics.sketch import summarize
+from support.percentiles import assert_summarizes
 
 # Of all sizes: a uniform choice would give hardly any that is short.
 lengths = st.integers(0, 15).flatmap(lambda digits: st.integers(0, min(10**digits, LONGEST)))
@@ -60,28 +59,6 @@ def test_databases_put_lengths_in_the_same_buckets(sync_engine: Engine) -> None:
     with sync_engine.connect() as connection:
         rows = connection.execute(select(led.c.length, key_of(led.c.exponent, led.c.lead).label("key"), column("lead")))
         assert {row.length: row.key for row in rows} == {each: bucket_key(each) for each in EDGES}
-
-
-def nearest_rank(ordered: list[int], percent: int) -> int:
-    return ordered[max(math.ceil(percent / 100 * len(ordered)), 1) - 1]
-
-
-def is_close(estimate: float | None, seconds: float) -> bool:
-    return estimate is not None and abs(estimate - seconds) <= RELATIVE_ERROR * seconds + 1e-12
-
-
-def assert_summarizes(times: Times, measured: list[int]) -> None:
-    """That times (in seconds) tell of these lengths (in microseconds) within the error."""
-    assert times.runs == len(measured)
-    if not measured:
-        assert times == Times(runs=0)
-        return
-    ordered = sorted(measured)
-    for percent in (50, 90, 95, 99):
-        assert is_close(getattr(times, f"p{percent}"), nearest_rank(ordered, percent) / 10**6), percent
-    assert is_close(times.min, ordered[0] / 10**6)
-    assert is_close(times.max, ordered[-1] / 10**6)
-    assert is_close(times.mean, sum(ordered) / len(ordered) / 10**6)
 
 
 @given(st.lists(lengths, max_size=300))
