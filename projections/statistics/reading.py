@@ -26,9 +26,9 @@ from ...domain.limits import KEY_LENGTH
 from ...domain.values import check_text, check_time
 from ...infrastructure.tables import STATUSES, run_facts, run_statistics
 from .answers import EndedRun, FailureReason, Statistics
+from .cells import DAY, length_between
 from .json_elements import json_members, sketch_text
 from .sketch import summarize
-from .statements import DAY, length_between
 from .window import Window, begin_of, hour_of, time_of
 
 By = Literal["hour", "day", "run_name", "execution_type"]

@@ -13,7 +13,7 @@ from ...domain import TERMINAL, InvalidInput, parse_status
 from ...domain.limits import KEY_LENGTH
 from ...domain.values import check_text, check_time
 from ...infrastructure.tables import run_facts, run_statistics
-from .statements import DAY, HOUR
+from .cells import DAY, HOUR
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _HOUR = timedelta(hours=1)

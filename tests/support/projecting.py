@@ -19,6 +19,7 @@ NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 def make_event(position: int, job: str, name: str, *, ledger: str = "default", **more: Any) -> RecordedEvent:
     """An event as it would be read; `data` and the times as given."""
     fields: dict[str, Any] = {
+        "execution_id": uuid5(NAMESPACE_URL, job),
         "version": 1,
         "schema_version": 1,
         "data": {},
@@ -35,7 +36,6 @@ def make_event(position: int, job: str, name: str, *, ledger: str = "default", *
         ledger_id=ledger,
         position=position,
         job_id=job,
-        execution_id=uuid5(NAMESPACE_URL, job),
         type=f"execution.{name}",
         **fields,
     )
