@@ -28,8 +28,9 @@ FILL = (
 INSERT INTO run_facts (ledger_id, execution_id, job_id, position, run_name, execution_type, attempt, created, started,
     ended, outcome, late, deleted, error)
 SELECT 'default', md5(n::text)::uuid, 'job-' || n, n, CASE WHEN n % 300 = 0 THEN 'rare-' || n % 11 ELSE 'nightly' END,
-    'flow', 1, born, born + n % 7000000, born + n % 90000000, CASE WHEN n % 600 = 1 THEN '' WHEN n % 400 = 0 THEN 'failed'
-    ELSE 'completed' END, 0, 0, CASE WHEN n % 400 = 0 THEN 'reason ' || n % 5 ELSE '' END
+    'flow', 1, born, born + n % 7000000, born + n % 90000000,
+    CASE WHEN n % 600 = 1 THEN '' WHEN n % 400 = 0 THEN 'failed' ELSE 'completed' END, 0, 0,
+    CASE WHEN n % 400 = 0 THEN 'reason ' || n % 5 ELSE '' END
 FROM (SELECT n, ({_SECONDS} + n * 20) * 1000000::bigint AS born FROM generate_series(1, {ROWS}) n) runs""",
     r"""
 INSERT INTO run_statistics

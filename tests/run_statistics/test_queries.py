@@ -19,7 +19,7 @@ from execution_ledger.infrastructure import create_engine
 from execution_ledger.projections import RecordedEvent, RunStatistics, Statistics, StatisticsQueries, Times
 from support import Database
 from support.percentiles import assert_summarizes
-from support.projecting import apply_each, make_event, stored_events
+from support.projecting import apply_each, execute_all, make_event, stored_events
 from support.run_stories import ENDS, START, Counts, Run, Told, count, ended_runs, stories, write_story
 
 BOUNDED: dict[str, Any] = {"deadline": None, "suppress_health_check": list(HealthCheck), "print_blob": True}
@@ -139,6 +139,30 @@ async def queries(engine: AsyncEngine, sync_engine: Engine) -> AsyncIterator[Sta
         yield StatisticsQueries(session)
 
 
+@pytest.fixture
+async def hourly(engine: AsyncEngine, sync_engine: Engine) -> AsyncIterator[StatisticsQueries]:
+    """A run of a minute at the start of each of 72 hours."""
+    begins = [datetime(2026, 3, 1, tzinfo=UTC) + timedelta(hours=n) for n in range(72)]
+    events = [
+        make_event(
+            n,
+            f"job-{n}",
+            "created",
+            data={
+                "status": "completed",
+                "created_at": begin.isoformat(),
+                "started_at": begin.isoformat(),
+                "completed_at": (begin + timedelta(minutes=1)).isoformat(),
+            },
+        )
+        for n, begin in enumerate(begins, 1)
+    ]
+    with sync_engine.begin() as connection:
+        execute_all(connection, RunStatistics().batch(events))
+    async with async_sessionmaker(engine)() as session:
+        yield StatisticsQueries(session)
+
+
 MARCH = ("2026-03-01", "2026-04-01")
 
 
@@ -194,6 +218,28 @@ async def test_failures_are_grouped_by_reason_with_their_last_run_that_is_not_de
     assert (one.reason, one.runs, one.job_id) == ("no worker <n>", 2, "a2")
     assert one.last_at == datetime(2026, 3, 1, 9, 30, 15, tzinfo=UTC)
     assert (other.reason, other.runs, other.job_id) == ("Disk full", 1, None)
+
+
+async def test_the_run_shown_for_a_reason_is_the_last_that_is_not_deleted(
+    queries: StatisticsQueries, sync_engine: Engine
+) -> None:
+    apply_each(sync_engine, RunStatistics(), [make_event(99, "a2", "deleted")])
+    reason, _ = await queries.failure_reasons(*MARCH)
+    assert (reason.runs, reason.job_id) == (2, "a1")
+    assert reason.last_at == datetime(2026, 3, 1, 9, 30, 15, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("begin", [0, 1, 23, 24, 25, 47, 50])
+@pytest.mark.parametrize("end", [24, 26, 48, 49, 71, 72])
+async def test_a_window_is_its_whole_days_and_the_hours_around_them(
+    hourly: StatisticsQueries, begin: int, end: int
+) -> None:
+    start = datetime(2026, 3, 1, tzinfo=UTC)
+    if begin < end:
+        window = (start + timedelta(hours=begin), start + timedelta(hours=end))
+        (found,) = await hourly.statistics(*window)
+        assert (found.runs, found.duration.runs) == (end - begin, end - begin)
+        assert sum(each.runs for each in await hourly.statistics(*window, by="day")) == end - begin
 
 
 async def test_names_with_the_most_failures_come_first(queries: StatisticsQueries) -> None:
