@@ -165,6 +165,62 @@ command_receipts = Table(
 )
 """What became of each command that carried an id."""
 
+run_facts = Table(
+    "run_facts",
+    metadata,
+    _key("ledger_id", Name),
+    _key("execution_id", Uuid()),
+    Column("job_id", Name, nullable=False),
+    Column("position", BigInteger, nullable=False),
+    Column("run_name", Name, nullable=False),
+    Column("execution_type", Name, nullable=False),
+    Column("attempt", BigInteger, nullable=False),
+    # Microseconds since 1970, 0 for none: integers subtract and divide alike on both databases.
+    Column("created", BigInteger, nullable=False),
+    Column("started", BigInteger, nullable=False),
+    Column("ended", BigInteger, nullable=False),
+    Column("outcome", Name, nullable=False),
+    Column("late", Integer, nullable=False),
+    Column("deleted", Integer, nullable=False),
+    Column("error", Name, nullable=False),
+    Index(
+        "run_facts_ended",
+        "ledger_id",
+        "ended",
+        postgresql_where=text("outcome <> ''"),
+        sqlite_where=text("outcome <> ''"),
+    ),
+    Index(
+        "run_facts_failed",
+        "ledger_id",
+        "ended",
+        postgresql_where=text("outcome = 'failed'"),
+        sqlite_where=text("outcome = 'failed'"),
+    ),
+    postgresql_with={"fillfactor": 80},
+)
+"""What the statistics must know of each execution to take back what it added to them; empty texts and 0 for none."""
+
+run_statistics = Table(
+    "run_statistics",
+    metadata,
+    _key("ledger_id", Name),
+    _key("span", Integer),
+    _key("hour"),
+    _key("run_name", Name),
+    _key("execution_type", Name),
+    _key("outcome", Name),
+    Column("runs", BigInteger, nullable=False),
+    Column("late", BigInteger, nullable=False),
+    Column("durations", Text, nullable=False),
+    Column("queue_times", Text, nullable=False),
+    Index("run_statistics_run_name", "ledger_id", "run_name", "hour"),
+    postgresql_with={"fillfactor": 80},
+)
+"""The runs that ended in `span` hours from `hour` on (counted since 1970, UTC): each by name in one hour, and without
+its name in one day. Sketches of their times are JSON: buckets to counts.
+"""
+
 
 def _quoted(values: Any) -> str:
     return ", ".join(f"'{value}'" for value in values)
