@@ -149,6 +149,20 @@ execution_events = Table(
 )
 """The ledger itself."""
 
+execution_snapshots = Table(
+    "execution_snapshots",
+    metadata,
+    _key("ledger_id", Name),
+    _key("execution_id", Uuid()),
+    _key("version"),
+    Column("shapes", Text, nullable=False),
+    Column("sources", Text, nullable=False),
+    Column("since", BigInteger, nullable=False),
+    Column("earliest_at", UTCDateTime, nullable=False),
+    Column("latest_at", UTCDateTime, nullable=False),
+)
+"""Which version set each column, every so many versions of a long run. Derived: without it, reads only take longer."""
+
 command_receipts = Table(
     "command_receipts",
     metadata,

@@ -15,6 +15,7 @@ from ..infrastructure.tables import execution_events, execution_streams
 class RecordedEvent(msgspec.Struct, frozen=True, kw_only=True):
     """One event of a ledger."""
 
+    ledger_id: str
     position: int
     job_id: str
     execution_id: UUID

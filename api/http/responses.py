@@ -81,6 +81,7 @@ def root_response(root: Root) -> Response:
 def _event(event: RecordedEvent) -> dict[str, Any]:
     body = msgspec.structs.asdict(event)
     body["stream_id"] = body.pop("execution_id")
+    del body["ledger_id"]  # the request names it
     return body
 
 
