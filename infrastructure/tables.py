@@ -111,6 +111,18 @@ execution_steps = Table(
 )
 """Steps by key, so that their rules are point reads."""
 
+STATUS_IN_DATA = {"postgresql": "data::json ->> 'status'", "sqlite": "json_extract(data, '$.status')"}
+"""The status that an event sets, in SQL, word for word as the index has it."""
+
+
+def status_told(status: str) -> str:
+    """Which events tell by their payload alone, and not by their type, that a status was reached.
+
+    Without `pending`: nearly every execution begins so, and whoever looks for that reads the events `created`.
+    """
+    return f"type IN ('execution.created', 'execution.corrected') AND ({status}) <> 'pending'"
+
+
 execution_events = Table(
     "execution_events",
     metadata,
@@ -146,8 +158,31 @@ execution_events = Table(
         )
         for column in ("actor", "correlation_id", "trace_id")
     ),
+    *(
+        Index(
+            "execution_events_status",
+            "ledger_id",
+            text(f"({status})"),
+            "position",
+            postgresql_where=text(status_told(status)),
+            sqlite_where=text(status_told(status)),
+        ).ddl_if(dialect=dialect)
+        for dialect, status in STATUS_IN_DATA.items()
+    ),
 )
 """The ledger itself."""
+
+execution_time_marks = Table(
+    "execution_time_marks",
+    metadata,
+    _key("ledger_id", Name),
+    _key("block"),
+    Column("recorded_earliest", UTCDateTime, nullable=False),
+    Column("recorded_latest", UTCDateTime, nullable=False),
+    Column("occurred_earliest", UTCDateTime, nullable=False),
+    Column("occurred_latest", UTCDateTime, nullable=False),
+)
+"""The times in each full block of positions: they turn a range of time into one of positions. Derived."""
 
 execution_snapshots = Table(
     "execution_snapshots",

@@ -17,7 +17,7 @@ from ..domain.values import check_int, check_text
 from ..infrastructure.database_errors import translated
 from ..infrastructure.root import Root, compute_root
 from ..infrastructure.tables import STATUSES, execution_events, execution_streams, ledgers
-from .event_query import EventFilters, event_page
+from .audit import EventFilters, Filters, Scan
 from .recorded_event import RecordedEvent, select_events, to_recorded_event
 from .timeline import Timeline, make_timeline
 
@@ -62,11 +62,17 @@ class LedgerQueries:
     async def events(
         self, limit: int = 100, *, newest_first: bool = True, **filters: Unpack[EventFilters]
     ) -> list[RecordedEvent]:
-        """A page of the ledger's events; page on with `before=` (or `after=`) the last position seen."""
-        page = event_page(
-            self.ledger, check_int(limit, "limit", 1, MAX_LIMIT), dict(filters), newest_first=newest_first
-        )
-        return await self._read(lambda session: [to_recorded_event(row) for row in session.execute(page)])
+        """A page of the ledger's events; page on with `before=` (or `after=`) the last position seen.
+
+        The same query as that of `AuditQueries`, which also tells what each event changed, and looks only so far.
+        """
+        limit, checked = check_int(limit, "limit", 1, MAX_LIMIT), Filters.of(dict(filters))
+
+        def read(session: Session) -> list[RecordedEvent]:
+            found = Scan(session.connection(), self.ledger, checked).page(limit, backward=newest_first, most=None)
+            return [to_recorded_event(row) for row in found.rows]
+
+        return await self._read(read)
 
     async def timeline(self, job_id: str, *, limit: int = MAX_LIMIT, from_version: int = 1) -> Timeline | None:
         """What happened in an execution, deleted ones included; None where there never was one."""

@@ -1,0 +1,28 @@
+"""The audit of a ledger: one query over its events, its questions, and exports."""
+
+from .changes import AuditedEvent, Change
+from .filters import TYPES, EventFilters, Filters
+from .pages import EventPage
+from .queries import AuditQueries, EventCount
+from .runs import TouchedRun
+from .scan import Scan
+from .text_index import TextIndex, create_text_index, drop_text_index
+from .time_marks import TimeMarks, mark_times
+
+__all__ = [
+    "TYPES",
+    "AuditQueries",
+    "AuditedEvent",
+    "Change",
+    "EventCount",
+    "EventFilters",
+    "EventPage",
+    "Filters",
+    "Scan",
+    "TextIndex",
+    "TimeMarks",
+    "TouchedRun",
+    "create_text_index",
+    "drop_text_index",
+    "mark_times",
+]
