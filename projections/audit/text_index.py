@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, Engine, bindparam, literal_column, text
+from sqlalchemy import ColumnElement, Connection, Engine, func, literal_column, text
 from sqlalchemy.exc import DBAPIError
 
 from ...infrastructure.database_errors import sqlstate, translated
@@ -42,9 +42,9 @@ def matches(phrase: str, dialect: str) -> ColumnElement[bool]:
     lower = "".join(chr(ord(each) + 32) if "A" <= each <= "Z" else each for each in phrase)
     document: ColumnElement[str] = literal_column(_document(dialect))
     if dialect == "sqlite":
-        return literal_column(f"instr({_document(dialect)}, :phrase)").bindparams(phrase=lower) > 0
+        return func.instr(document, lower) > 0
     escaped = lower.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
-    return document.like(bindparam(None, f"%{escaped}%"))
+    return document.like(f"%{escaped}%")
 
 
 def is_indexed(connection: Connection, phrase: str) -> bool:
