@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from ...domain import InvalidInput, check_ledger
 from ...domain.limits import KEY_LENGTH
-from ...domain.values import check_int, check_text, check_time, shown
+from ...domain.values import check_int, check_seconds, check_text, check_time, shown
 from ...infrastructure.database_errors import translated
 from ...infrastructure.entity import EXECUTIONS
 from ...infrastructure.execution_repository import HistoryPage
@@ -22,8 +22,9 @@ from .diff import RowDiff, diff_rows
 from .explain import Explanation, explain
 from .history_at import history_at
 from .moments import Clock, Moment, check_clock
-from .state import State, make_state, resolve
+from .state import State, find_run, make_state, resolve
 from .step_changes import StepChange, step_changes
+from .timeline import Spans, Timeline, read_spans, read_timeline
 
 _T = TypeVar("_T")
 
@@ -107,21 +108,41 @@ class ReplayQueries:
             raise InvalidInput(field="field", problem=f"{shown(field)} is no field", remedy=f"Use: {names}.")
 
         def read(connection: Connection) -> dict[str, Explanation] | None:
-            resolved = resolve(connection, self.ledger, key, moment)
-            if resolved is None:
+            run = find_run(connection, self.ledger, key)
+            if run is None:
                 return None
-            found = explain(self.ledger, resolved)
+            found = explain(self.ledger, resolve(connection, self.ledger, run, moment))
             return {name: each for name, each in found.items() if field in (None, name)}
 
         return await self._read(read)
+
+    async def timeline(
+        self, job_id: str, *, limit: int = 1_000, from_version: int = 1, least_gap: float = 60.0
+    ) -> Timeline | None:
+        """A page of what happened in an execution, deleted ones included; None where there never was one.
+
+        Page on with `from_version=` its `next_version`: each page costs what it holds, wherever in the run it is.
+        Gaps of more than `least_gap` seconds are told.
+        """
+        key = _key(job_id)
+        limit, from_version = check_int(limit, "limit", 1, MAX_LIMIT), check_int(from_version, "from_version", 1)
+        least = check_seconds(least_gap, "least_gap")
+        return await self._read(
+            lambda connection: read_timeline(connection, self.ledger, key, from_version, limit, least)
+        )
+
+    async def spans(self, job_id: str, *, limit: int = MAX_LIMIT) -> Spans:
+        """The statuses and steps of a whole run, made of the first `limit` events that begin or end one."""
+        key, limit = _key(job_id), check_int(limit, "limit", 1)
+        return await self._read(lambda connection: read_spans(connection, self.ledger, key, limit))
 
     async def _read(self, read: Callable[[Connection], _T]) -> _T:
         with translated():
             return await self.session.run_sync(lambda session: read(session.connection()))
 
     def _state(self, connection: Connection, job_id: str, moment: Moment) -> State | None:
-        resolved = resolve(connection, self.ledger, job_id, moment)
-        return None if resolved is None else make_state(self.ledger, job_id, resolved)
+        run = find_run(connection, self.ledger, job_id)
+        return None if run is None else make_state(self.ledger, job_id, resolve(connection, self.ledger, run, moment))
 
     def _diff(self, connection: Connection, job_id: str, older: Moment, newer: Moment) -> Diff | None:
         before, after = self._state(connection, job_id, older), self._state(connection, job_id, newer)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -41,24 +41,38 @@ class Resolved(NamedTuple):
     changes: Mapping[Point, Mapping[str, Any]]
 
 
-def resolve(connection: Connection, ledger: str, job_id: str, moment: Moment) -> Resolved | None:
-    """What an execution was made of at a moment; None where there never was such an execution."""
-    execution_id = stream_id(ledger, job_id)
-    stream = execution_streams.c
+class Run(NamedTuple):
+    """An execution, however it is now."""
+
+    execution_id: UUID
+    id: int
+    last: int
+    """The version of its last event."""
+
+
+def find_run(connection: Connection, ledger: str, job_id: str) -> Run | None:
+    """The execution with this job id, deleted ones included; None where there never was one."""
+    execution_id, stream = stream_id(ledger, job_id), execution_streams.c
     statement = select(stream.id, stream.version).where(stream.ledger_id == ledger, stream.execution_id == execution_id)
-    known = connection.execute(statement).one_or_none()
-    if known is None:
-        return None
-    id, last = known
+    found = connection.execute(statement).one_or_none()
+    return None if found is None else Run(execution_id, found.id, found.version)
+
+
+def resolve(
+    connection: Connection, ledger: str, run: Run, moment: Moment, columns: Collection[str] | None = None
+) -> Resolved:
+    """What an execution was made of at a moment; with `columns`, no more than these are made of."""
     for snapshots in (True, False):
-        found = _find(connection, ledger, execution_id, id, last, moment, snapshots=snapshots)
+        found = _find(connection, ledger, run, moment, snapshots=snapshots)
         if found is None:
-            return Resolved((execution_id, 0), None, {}, {})
-        point = (execution_id, found.version)
+            break
+        if columns is not None:
+            found = found.narrowed(columns)
+        point = (run.execution_id, found.version)
         stored = read_events(connection, ledger, needed({point: found}))
         if not is_stale(found.sources, point, stored):
-            break
-    return Resolved(point, found, stored, decode_changes(stored))
+            return Resolved(point, found, stored, decode_changes(stored))
+    return Resolved((run.execution_id, 0), None, {}, {})
 
 
 def make_state(ledger: str, job_id: str, resolved: Resolved) -> State:
@@ -74,19 +88,17 @@ def make_state(ledger: str, job_id: str, resolved: Resolved) -> State:
     )
 
 
-def _find(
-    connection: Connection, ledger: str, execution_id: UUID, id: int, last: int, moment: Moment, *, snapshots: bool
-) -> Found | None:
-    version = last if moment.version is None else moment.version
-    if version > last:
+def _find(connection: Connection, ledger: str, run: Run, moment: Moment, *, snapshots: bool) -> Found | None:
+    version = run.last if moment.version is None else moment.version
+    if version > run.last:
         raise InvalidInput(
-            field="version", problem=f"{version} is more than its {last} events", remedy="Ask for one it has had."
+            field="version", problem=f"{version} is more than its {run.last} events", remedy="Ask for one it has had."
         )
     if moment.instant is not None:
         if moment.by == "occurred":
-            return occurred_by(connection, ledger, execution_id, id, last, moment.instant, snapshots=snapshots)
-        (version,) = recorded_by(connection, ledger, [(execution_id, last)], moment.instant)
+            return occurred_by(connection, ledger, *run, moment.instant, snapshots=snapshots)
+        (version,) = recorded_by(connection, ledger, [(run.execution_id, run.last)], moment.instant)
     if version == 0:
         return None
-    point = (execution_id, version)
+    point = (run.execution_id, version)
     return find_sources(connection, ledger, [point], snapshots=snapshots)[point]
