@@ -11,15 +11,13 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session
 
-from ..domain import check_ledger, stream_id
-from ..domain.limits import KEY_LENGTH
-from ..domain.values import check_int, check_text
+from ..domain import check_ledger
+from ..domain.values import check_int
 from ..infrastructure.database_errors import translated
 from ..infrastructure.root import Root, compute_root
-from ..infrastructure.tables import STATUSES, execution_events, execution_streams, ledgers
+from ..infrastructure.tables import STATUSES, ledgers
 from .audit import EventFilters, Filters, Scan
-from .recorded_event import RecordedEvent, select_events, to_recorded_event
-from .timeline import Timeline, make_timeline
+from .recorded_event import RecordedEvent, to_recorded_event
 
 _T = TypeVar("_T")
 
@@ -74,13 +72,6 @@ class LedgerQueries:
 
         return await self._read(read)
 
-    async def timeline(self, job_id: str, *, limit: int = MAX_LIMIT, from_version: int = 1) -> Timeline | None:
-        """What happened in an execution, deleted ones included; None where there never was one."""
-        key = check_text(job_id, "job_id", KEY_LENGTH)
-        limit = check_int(limit, "limit", 1, MAX_LIMIT)
-        from_version = check_int(from_version, "from_version", 1)
-        return await self._read(lambda session: self._timeline(session, key, limit, from_version))
-
     async def _read(self, read: Callable[[Session], _T]) -> _T:
         with translated():
             return await self.session.run_sync(read)
@@ -95,21 +86,3 @@ class LedgerQueries:
             statuses={status: head.get(status, 0) for status in STATUSES},
             created_at=head.get("created_at"),
         )
-
-    def _timeline(self, session: Session, job_id: str, limit: int, from_version: int) -> Timeline | None:
-        event, stream = execution_events.c, execution_streams.c
-        execution_id = stream_id(self.ledger, job_id)
-        version = session.execute(
-            select(stream.version).where(stream.ledger_id == self.ledger, stream.execution_id == execution_id)
-        ).scalar()
-        if version is None:
-            return None
-        end = from_version + limit
-        statement = (
-            select_events(self.ledger)
-            .where(event.execution_id == execution_id, event.version >= from_version, event.version < end)
-            .order_by(event.version)
-        )
-        timeline = make_timeline(job_id, (to_recorded_event(row) for row in session.execute(statement)))
-        timeline.next_version = end if end <= version else None
-        return timeline

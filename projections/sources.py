@@ -7,7 +7,7 @@ snapshot is the map at some version.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -41,6 +41,15 @@ class Found(NamedTuple):
     version: int
     """The version asked for, or the last one where that is earlier."""
     sources: Sources
+
+    def narrowed(self, columns: Collection[str]) -> Found:
+        """Without the sources of other columns; what stands for no column stays."""
+        kept = {
+            name: version
+            for name, version in self.sources.items()
+            if name in columns or name in (REMOVED, ERASED) or ":" in name
+        }
+        return self._replace(sources=kept)
 
 
 def shapes_of(entity: Entity) -> str:

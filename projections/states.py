@@ -101,8 +101,9 @@ def _events(dialect: str) -> Select[Any]:
         event.execution_id == keys.c.execution_id,
         event.version == keys.c.version,
     )
-    return select(*(event[name] for name in _COLUMNS)).select_from(keys.outerjoin(execution_events, on))
+    return select(*(event[name] for name in EVENT_COLUMNS)).select_from(keys.outerjoin(execution_events, on))
 
 
 _HASHES = {"ledger_id", "salt", "payload_digest", "leaf_hash"}
-_COLUMNS = tuple(column.name for column in execution_events.columns if column.name not in _HASHES)
+EVENT_COLUMNS = tuple(column.name for column in execution_events.columns if column.name not in _HASHES)
+"""What is read of an event: all but its hashes."""

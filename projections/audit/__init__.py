@@ -1,6 +1,6 @@
 """The audit of a ledger: one query over its events, its questions, and exports."""
 
-from .changes import AuditedEvent, Change
+from .changes import AuditedEvent, FieldChange
 from .filters import TYPES, EventFilters, Filters
 from .pages import EventPage
 from .queries import AuditQueries, EventCount
@@ -13,10 +13,10 @@ __all__ = [
     "TYPES",
     "AuditQueries",
     "AuditedEvent",
-    "Change",
     "EventCount",
     "EventFilters",
     "EventPage",
+    "FieldChange",
     "Filters",
     "Scan",
     "TextIndex",

@@ -19,7 +19,7 @@ _AT_ONCE = 100
 """States that are in memory at once."""
 
 
-class Change(msgspec.Struct, frozen=True):
+class FieldChange(msgspec.Struct, frozen=True):
     """A field, before and after an event; equal where the event set what was there."""
 
     before: Any
@@ -30,7 +30,7 @@ class AuditedEvent(msgspec.Struct, frozen=True, kw_only=True):
     """An event and what it changed."""
 
     event: RecordedEvent
-    changes: dict[str, Change]
+    changes: dict[str, FieldChange]
     """By field of the execution; of a step, as `steps.<step id>.outcome`. A deletion takes every field away. Empty
     where the payload was erased: `event.data` is None then."""
 
@@ -55,13 +55,13 @@ def _audited(connection: Connection, rows: Sequence[Any]) -> Iterator[AuditedEve
         yield AuditedEvent(event=to_recorded_event(row), changes=dict(_changes(event, state)))
 
 
-def _changes(event: Any, before: Mapping[str, Any]) -> Iterator[tuple[str, Change]]:
+def _changes(event: Any, before: Mapping[str, Any]) -> Iterator[tuple[str, FieldChange]]:
     if event.removes:
         gone = {name: before[name] for name in FIELDS if before.get(name) is not None}
-        yield from ((name, Change(value, None)) for name, value in gone.items())
+        yield from ((name, FieldChange(value, None)) for name, value in gone.items())
     for name, after in event.data.changes().items():
-        yield name, Change(before.get(name), after)
+        yield name, FieldChange(before.get(name), after)
     if step := event.data.step():
         # A step starts once and ends once, so there was nothing before.
         prefix = f"steps.{step.pop('step_id')}"
-        yield from ((f"{prefix}.{name}", Change(None, value)) for name, value in step.items() if value is not None)
+        yield from ((f"{prefix}.{name}", FieldChange(None, value)) for name, value in step.items() if value is not None)
