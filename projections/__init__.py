@@ -14,6 +14,7 @@ from .audit import (
     drop_text_index,
     mark_times,
 )
+from .exports import EventExport, ExportProgress, Manifest, export_to_file, manifest_path
 from .ledger_names import ledger_names
 from .ledger_queries import LedgerQueries, LedgerSummary
 from .recorded_event import RecordedEvent
@@ -44,14 +45,17 @@ __all__ = [
     "Change",
     "Diff",
     "EventCount",
+    "EventExport",
     "EventFilters",
     "EventPage",
     "ExecutionSnapshots",
     "Explanation",
+    "ExportProgress",
     "FieldChange",
     "Gap",
     "LedgerQueries",
     "LedgerSummary",
+    "Manifest",
     "RecordedEvent",
     "ReplayQueries",
     "RowDiff",
@@ -69,7 +73,9 @@ __all__ = [
     "create_text_index",
     "diff_rows",
     "drop_text_index",
+    "export_to_file",
     "ledger_names",
+    "manifest_path",
     "mark_times",
     "states_at",
     "time_in_statuses",

@@ -5,7 +5,7 @@ from .filters import TYPES, EventFilters, Filters
 from .pages import EventPage
 from .queries import AuditQueries, EventCount
 from .runs import TouchedRun
-from .scan import Scan
+from .scan import Found, Scan
 from .text_index import TextIndex, create_text_index, drop_text_index
 from .time_marks import TimeMarks, mark_times
 
@@ -18,6 +18,7 @@ __all__ = [
     "EventPage",
     "FieldChange",
     "Filters",
+    "Found",
     "Scan",
     "TextIndex",
     "TimeMarks",

@@ -41,8 +41,20 @@ class Found(NamedTuple):
 class Scan:
     """Through the events of one ledger that pass filters, forward or backward, within a stretch of positions."""
 
-    def __init__(self, connection: Connection, ledger: str, filters: Filters, *, size: int | None = None) -> None:
-        """`size` bounds it to the ledger as it was then."""
+    def __init__(
+        self,
+        connection: Connection,
+        ledger: str,
+        filters: Filters,
+        *,
+        size: int | None = None,
+        most_data: int | None = None,
+        extra: Sequence[ColumnElement[Any]] = (),
+    ) -> None:
+        """`size` bounds it to the ledger as it was then, `most_data` the characters of payloads that are read at once.
+
+        `extra` columns of the events come with the rows.
+        """
         self._connection = connection
         self._ledger = ledger
         self._filters = filters
@@ -51,6 +63,8 @@ class Scan:
         self.stretch = stretch_of(connection, ledger, filters, present)
         self._conditions = list(conditions(ledger, filters, self._dialect))
         self._driver: Driver | None = None
+        self._most_data = most_data
+        self._select = select_events(ledger).add_columns(*extra)
 
     def after(self, position: int | None, *, backward: bool) -> Scan:
         """The same scan, only behind a position."""
@@ -61,24 +75,27 @@ class Scan:
         return self
 
     def page(self, limit: int, *, backward: bool, most: int | None = MAX_SCAN) -> Found:
-        """The first `limit` events; ends without them where `most` candidates were looked at (None: never)."""
+        """The first `limit` events; fewer where `most` candidates were looked at (None: never), or memory is full."""
         rows: list[Any] = []
         scanned, last = 0, None
         stretch, chunk = self.stretch, min(limit, _CHUNK)
         while stretch.first <= stretch.last:
             if most is not None:
                 chunk = min(chunk, most - scanned)
-            candidates = self._next(stretch, chunk, backward=backward)
+            asked = self._next(stretch, chunk, backward=backward)
+            candidates = self._fitting(asked)
             scanned += len(candidates)
             if candidates:
                 rows += self._rows(candidates, limit - len(rows), backward=backward)
-            exhausted = len(candidates) < chunk
+            exhausted = len(asked) < chunk and len(candidates) == len(asked)
             if len(rows) == limit:
                 last = rows[-1].position
                 return Found(rows, scanned, last, not exhausted or candidates[-1] != last)
             if exhausted:
                 break
             last = candidates[-1]
+            if len(candidates) < len(asked):
+                return Found(rows, scanned, last, True)
             stretch = Stretch(stretch.first, last - 1) if backward else Stretch(last + 1, stretch.last)
             if most is not None and scanned >= most:
                 return Found(rows, scanned, last, stretch.first <= stretch.last)
@@ -125,9 +142,26 @@ class Scan:
         if phrase is not None and isinstance(self._driver, Everything) and is_indexed(self._connection, phrase):
             self._driver = text_driver(self._ledger, phrase, self._dialect)
 
+    def _fitting(self, candidates: Sequence[int]) -> Sequence[int]:
+        """The first candidates, as many as have no more payload together than may be in memory; one at least."""
+        if self._most_data is None or not candidates:
+            return candidates
+        # Bytes as they are stored, which PostgreSQL tells without reading them; SQLite counts characters.
+        length = func.length(event.data) if self._dialect == "sqlite" else func.octet_length(event.data)
+        statement = select(event.position, length).where(event.ledger_id == self._ledger, self._among(candidates))
+        lengths: dict[int, int | None] = {}
+        for position, characters in self._connection.execute(statement, self._parameters(candidates)):
+            lengths[position] = characters
+        left = self._most_data
+        for at, position in enumerate(candidates):
+            left -= lengths.get(position) or 0
+            if left < 0:
+                return candidates[: max(at, 1)]
+        return candidates
+
     def _rows(self, candidates: Sequence[int], limit: int, *, backward: bool) -> Sequence[Any]:
         order = event.position.desc() if backward else event.position
-        statement = select_events(self._ledger).where(*self._where(candidates)).order_by(order).limit(limit)
+        statement = self._select.where(*self._where(candidates)).order_by(order).limit(limit)
         return self._connection.execute(statement, self._parameters(candidates)).all()
 
     def _where(self, candidates: Sequence[int]) -> list[ColumnElement[bool]]:
