@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import lru_cache
 
-from sqlalchemy import ColumnElement, and_, false, func, literal_column, or_, text
+from sqlalchemy import ColumnElement, and_, false, literal_column, or_, text
 
 from ...domain import EXECUTION_CATALOG, FIELDS, ExecutionStatus, stream_id
 from ...domain.details import Details
@@ -13,10 +13,9 @@ from ...domain.status import TARGET_OF
 from ...infrastructure.tables import STATUS_IN_DATA, execution_events, status_told
 from .filters import Filters
 from .text_index import matches
+from .time_marks import happened_at
 
 event = execution_events.c
-AT = func.coalesce(event.occurred_at, event.recorded_at)
-"""When it happened."""
 
 BY_DATA = ("execution.created", "execution.corrected")
 """Events that may set any status."""
@@ -44,9 +43,9 @@ def conditions(ledger: str, filters: Filters, dialect: str) -> Iterator[ColumnEl
     if filters.recorded_before is not None:
         yield event.recorded_at < filters.recorded_before
     if filters.occurred_from is not None:
-        yield filters.occurred_from <= AT
+        yield happened_at() >= filters.occurred_from
     if filters.occurred_before is not None:
-        yield filters.occurred_before > AT
+        yield happened_at() < filters.occurred_before
     if filters.text is not None:
         yield matches(filters.text, dialect)
 

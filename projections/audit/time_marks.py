@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import ClassVar, NamedTuple
 
-from sqlalchemy import Connection, Executable, Table, and_, func, insert, literal, select, true
+from sqlalchemy import ColumnElement, Connection, Executable, Table, and_, func, insert, literal, select, true
 
 from ...infrastructure.root import read_size
 from ...infrastructure.tables import execution_events, execution_time_marks
@@ -22,7 +22,7 @@ from .filters import Filters
 BLOCK = 1024
 """Positions in a block; block 0 holds 1 to 1024."""
 _FEW_BLOCKS = 16
-"""What is not worth a look into the index."""
+"""What may be read event by event, behind the marks."""
 
 
 class TimeMarks:
@@ -55,7 +55,7 @@ def mark_times(connection: Connection, ledger: str, *, most: int = 100) -> int:
 
 def _mark(ledger: str, block: int) -> Executable:
     event, mark = execution_events.c, execution_time_marks.c
-    at = func.coalesce(event.occurred_at, event.recorded_at)
+    at = happened_at()
     known = select(mark.block).where(mark.ledger_id == ledger, mark.block == block).exists()
     row = (
         select(
@@ -130,15 +130,20 @@ def _behind_the_marks(
     size: int,
 ) -> list[int]:
     """The first and the last position there; none where there is no event in the range."""
-    if prefix == "occurred" or size - behind <= _FEW_BLOCKS * BLOCK:
-        return [behind + 1, size]
-    event = execution_events.c
-    conditions = [event.ledger_id == ledger, event.position > behind, event.position <= size]
-    if start is not None:
-        conditions.append(event.recorded_at >= start)
-    if end is not None:
-        conditions.append(event.recorded_at < end)
+    event, few = execution_events.c, size - behind <= _FEW_BLOCKS * BLOCK
+    if prefix == "occurred" and not few:
+        return [behind + 1, size]  # by no index; the scan of it is bounded
+    at = event.recorded_at if prefix == "recorded" else happened_at()
+    within = and_(true(), *([] if start is None else [at >= start]), *([] if end is None else [at < end]))
+    # Few are read along the positions; else by the index of times, which a filter in the aggregates could not use.
     # The count is not needed; but without it the database would look for each end along the positions.
-    statement = select(func.count(), func.min(event.position), func.max(event.position)).where(*conditions)
-    count, first, last = connection.execute(statement).one()
+    ends = [func.count(), func.min(event.position), func.max(event.position)]
+    statement = select(*(each.filter(within) for each in ends)) if few else select(*ends).where(within)
+    there = and_(event.ledger_id == ledger, event.position > behind, event.position <= size)
+    count, first, last = connection.execute(statement.where(there)).one()
     return [first, last] if count else []
+
+
+def happened_at() -> ColumnElement[datetime]:
+    """When an event happened, by the reporter if that is known, else by the ledger."""
+    return func.coalesce(execution_events.c.occurred_at, execution_events.c.recorded_at)
