@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
@@ -95,18 +96,26 @@ def _ask(**filters: Any) -> Ask:
     return lambda session: AuditQueries(session).events(LIMIT, **filters)
 
 
+@asynccontextmanager
+async def flushed(engine: AsyncEngine) -> AsyncIterator[AsyncSession]:
+    """A session whose reads are in the statistics at its end, and not at some time after that."""
+    async with AsyncSession(engine) as session:
+        yield session
+        await session.execute(text("SELECT pg_stat_force_next_flush()"))
+        await session.commit()
+
+
+async def so_far(engine: AsyncEngine) -> int:
+    async with flushed(engine) as session:
+        return int((await session.execute(READ)).scalar_one())
+
+
 async def read(engine: AsyncEngine, **filters: Any) -> tuple[EventPage, int]:
     """A page, and how many entries of indexes and rows were read for it."""
-    async with AsyncSession(engine) as session:
-
-        async def so_far() -> int:
-            await session.execute(text("SELECT pg_stat_force_next_flush()"))
-            await session.commit()
-            return int((await session.execute(READ)).scalar_one())
-
-        before = await so_far()
+    before = await so_far(engine)
+    async with flushed(engine) as session:
         page = await AuditQueries(session).events(LIMIT, **filters)
-        return page, await so_far() - before
+    return page, await so_far(engine) - before
 
 
 @pytest.mark.parametrize("name", FILTERS)
@@ -124,7 +133,7 @@ async def test_the_first_page_and_a_deep_one_read_the_same(full_engine: AsyncEng
         assert cost < 3_000, "beside the page itself: the marks, and the block at the edge of a range of time"
     if len(first.events) < LIMIT:
         return
-    async with AsyncSession(full_engine) as session:
+    async with flushed(full_engine) as session:
         # As far down as there is a whole page left.
         oldest = await AuditQueries(session).events(2 * LIMIT, newest_first=False, **FILTERS[name])
     deep, deep_cost = await read(full_engine, before=oldest.events[-1].event.position + 1, **FILTERS[name])
@@ -138,7 +147,7 @@ async def test_two_filters_read_the_smaller_set_at_most(full_engine: AsyncEngine
         return
     filters = FILTERS[one] | FILTERS[other]
     page, cost = await read(full_engine, **filters)
-    async with AsyncSession(full_engine) as session:
+    async with flushed(full_engine) as session:
         sizes = [
             (await AuditQueries(session).count(up_to=ROWS, max_scan=ROWS, **READS.get(each, FILTERS[each]))).number
             for each in (one, other)
