@@ -89,6 +89,8 @@ def filled(postgres_server: Server, postgres_template: str) -> Iterator[str]:
 async def full_engine(filled: str) -> AsyncIterator[AsyncEngine]:
     engine = create_engine(filled)
     yield engine
+    async with flushed(engine):
+        pass
     await engine.dispose()
 
 
