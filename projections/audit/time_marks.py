@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, Executable, Table, and_, func, insert, literal, select, true
 
@@ -137,11 +137,11 @@ def _behind_the_marks(
     within = and_(true(), *([] if start is None else [at >= start]), *([] if end is None else [at < end]))
     # Few are read along the positions; else by the index of times, which a filter in the aggregates could not use.
     # The count is not needed; but without it the database would look for each end along the positions.
-    ends = [func.count(), func.min(event.position), func.max(event.position)]
+    ends: list[Any] = [func.count(), func.min(event.position), func.max(event.position)]
     statement = select(*(each.filter(within) for each in ends)) if few else select(*ends).where(within)
     there = and_(event.ledger_id == ledger, event.position > behind, event.position <= size)
-    count, first, last = connection.execute(statement.where(there)).one()
-    return [first, last] if count else []
+    found: Any = connection.execute(statement.where(there)).one()
+    return [found[1], found[2]] if found[0] else []
 
 
 def happened_at() -> ColumnElement[datetime]:
