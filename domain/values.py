@@ -108,6 +108,15 @@ def check_fraction(value: Any, field: str) -> float:
     return float(value)
 
 
+def check_seconds(value: Any, field: str) -> float:
+    """A length of time in seconds: 0 or more."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < math.inf:
+        raise InvalidInput(
+            field=field, problem=f"{shown(value)} is no length of time", remedy="Send seconds, 0 or more."
+        )
+    return float(value)
+
+
 def check_trace_id(value: Any, field: str = "trace_id") -> str:
     """A W3C trace id: 32 lower-case hexadecimal digits, not all zero."""
     if not isinstance(value, str) or not re.fullmatch(r"(?!0{32})[0-9a-f]{32}", value):

@@ -37,19 +37,23 @@ def compute_root(connection: Connection, ledger: str, size: int | None = None) -
             remedy="Ask for a size it has had.",
         )
     tree = Tree()
-    event = execution_events.c
     while tree.size < size:
-        page = (
-            select(event.position, event.leaf_hash)
-            .where(event.ledger_id == ledger, event.position > tree.size, event.position <= size)
-            .order_by(event.position)
-            .limit(_PAGE)
-        )
-        before = tree.size
-        for position, leaf in connection.execute(page):
-            if position != tree.size + 1:
-                break
-            tree.append(leaf)
-        if tree.size == before:
-            raise EventMissing(ledger=ledger, position=before + 1, size=size)
+        add_leaves(connection, ledger, tree, size)
     return Root(ledger, size, tree.root)
+
+
+def add_leaves(connection: Connection, ledger: str, tree: Tree, size: int) -> None:
+    """Add the next page of leaves to a tree that is to have `size` of them."""
+    event, before = execution_events.c, tree.size
+    page = (
+        select(event.position, event.leaf_hash)
+        .where(event.ledger_id == ledger, event.position > before, event.position <= size)
+        .order_by(event.position)
+        .limit(_PAGE)
+    )
+    for position, leaf in connection.execute(page):
+        if position != tree.size + 1:
+            break
+        tree.append(leaf)
+    if tree.size == before:
+        raise EventMissing(ledger=ledger, position=before + 1, size=size)

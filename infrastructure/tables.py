@@ -113,6 +113,18 @@ execution_steps = Table(
 )
 """Steps by key, so that their rules are point reads."""
 
+STATUS_IN_DATA = {"postgresql": "data::json ->> 'status'", "sqlite": "json_extract(data, '$.status')"}
+"""The status that an event sets, in SQL, word for word as the index has it."""
+
+
+def status_told(status: str) -> str:
+    """Which events tell by their payload alone, and not by their type, that a status was reached.
+
+    Without `pending`: nearly every execution begins so, and whoever looks for that reads the events `created`.
+    """
+    return f"type IN ('execution.created', 'execution.corrected') AND ({status}) <> 'pending'"
+
+
 execution_events = Table(
     "execution_events",
     metadata,
@@ -148,8 +160,45 @@ execution_events = Table(
         )
         for column in ("actor", "correlation_id", "trace_id")
     ),
+    *(
+        Index(
+            "execution_events_status",
+            "ledger_id",
+            text(f"({status})"),
+            "position",
+            postgresql_where=text(status_told(status)),
+            sqlite_where=text(status_told(status)),
+        ).ddl_if(dialect=dialect)
+        for dialect, status in STATUS_IN_DATA.items()
+    ),
 )
 """The ledger itself."""
+
+execution_time_marks = Table(
+    "execution_time_marks",
+    metadata,
+    _key("ledger_id", Name),
+    _key("block"),
+    Column("recorded_earliest", UTCDateTime, nullable=False),
+    Column("recorded_latest", UTCDateTime, nullable=False),
+    Column("occurred_earliest", UTCDateTime, nullable=False),
+    Column("occurred_latest", UTCDateTime, nullable=False),
+)
+"""The times in each full block of positions: they turn a range of time into one of positions. Derived."""
+
+execution_snapshots = Table(
+    "execution_snapshots",
+    metadata,
+    _key("ledger_id", Name),
+    _key("execution_id", Uuid()),
+    _key("version"),
+    Column("shapes", Text, nullable=False),
+    Column("sources", Text, nullable=False),
+    Column("since", BigInteger, nullable=False),
+    Column("earliest_at", UTCDateTime, nullable=False),
+    Column("latest_at", UTCDateTime, nullable=False),
+)
+"""Which version set each column, every so many versions of a long run. Derived: without it, reads only take longer."""
 
 command_receipts = Table(
     "command_receipts",
@@ -287,17 +336,16 @@ class ExecutionHistory(Base):
         return f"ExecutionHistory(id={self.id}, job_id={self.job_id!r}, status={self.status!r}, version={self.version})"
 
 
-def _take_any_ledger_for_large(*tables: Any) -> None:
+def _take_any_ledger_for_large() -> None:
     """Have PostgreSQL plan for a ledger as if it were all of the table, once the table was analyzed.
 
     Else it plans for the average one. That has a row or two where most are idle, which is no more than a row found by
     its whole key: so it reads all of the one ledger that is large.
     """
-    for table in tables:
-        hint = DDL(f"ALTER TABLE {table.name} ALTER COLUMN ledger_id SET (n_distinct = 1)")
-        event.listen(table, "after_create", hint.execute_if(dialect="postgresql"))
+    for table in metadata.tables.values():
+        if table is not ledgers:
+            hint = DDL(f"ALTER TABLE {table.name} ALTER COLUMN ledger_id SET (n_distinct = 1)")
+            event.listen(table, "after_create", hint.execute_if(dialect="postgresql"))
 
 
-_take_any_ledger_for_large(
-    execution_streams, execution_steps, execution_events, command_receipts, ExecutionHistory.__table__
-)
+_take_any_ledger_for_large()

@@ -1,35 +1,90 @@
 """Read models and the questions they answer."""
 
-from .event_query import EventFilters
+from .audit import (
+    AuditedEvent,
+    AuditQueries,
+    EventCount,
+    EventFilters,
+    EventPage,
+    FieldChange,
+    TextIndex,
+    TimeMarks,
+    TouchedRun,
+    create_text_index,
+    drop_text_index,
+    mark_times,
+)
+from .exports import EventExport, ExportProgress, Manifest, export_to_file, manifest_path
 from .ledger_names import ledger_names
 from .ledger_queries import LedgerQueries, LedgerSummary
 from .recorded_event import RecordedEvent
-from .statistics import (
-    EndedRun,
-    FailureReason,
-    RunStatistics,
-    Statistics,
-    StatisticsFilters,
-    StatisticsQueries,
-    Times,
+from .replay import (
+    Change,
+    Diff,
+    Explanation,
+    Gap,
+    ReplayQueries,
+    RowDiff,
+    Span,
+    Spans,
+    State,
+    StatusSpan,
+    StepChange,
+    StepSpan,
+    Timeline,
+    apply_diff,
+    diff_rows,
+    time_in_statuses,
 )
-from .timeline import StatusSpan, StepSpan, Timeline, make_timeline
+from .snapshots import ExecutionSnapshots
+from .states import states_at
+from .statistics import EndedRun, FailureReason, RunStatistics, Statistics, StatisticsFilters, StatisticsQueries, Times
 
 __all__ = [
+    "AuditQueries",
+    "AuditedEvent",
+    "Change",
+    "Diff",
     "EndedRun",
+    "EventCount",
+    "EventExport",
     "EventFilters",
+    "EventPage",
+    "ExecutionSnapshots",
+    "Explanation",
+    "ExportProgress",
     "FailureReason",
+    "FieldChange",
+    "Gap",
     "LedgerQueries",
     "LedgerSummary",
+    "Manifest",
     "RecordedEvent",
+    "ReplayQueries",
+    "RowDiff",
     "RunStatistics",
+    "Span",
+    "Spans",
+    "State",
     "Statistics",
     "StatisticsFilters",
     "StatisticsQueries",
     "StatusSpan",
+    "StepChange",
     "StepSpan",
+    "TextIndex",
+    "TimeMarks",
     "Timeline",
     "Times",
+    "TouchedRun",
+    "apply_diff",
+    "create_text_index",
+    "diff_rows",
+    "drop_text_index",
+    "export_to_file",
     "ledger_names",
-    "make_timeline",
+    "manifest_path",
+    "mark_times",
+    "states_at",
+    "time_in_statuses",
 ]

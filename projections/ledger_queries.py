@@ -11,15 +11,13 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session
 
-from ..domain import check_ledger, stream_id
-from ..domain.limits import KEY_LENGTH
-from ..domain.values import check_int, check_text
+from ..domain import check_ledger
+from ..domain.values import check_int
 from ..infrastructure.database_errors import translated
 from ..infrastructure.root import Root, compute_root
-from ..infrastructure.tables import STATUSES, execution_events, execution_streams, ledgers
-from .event_query import EventFilters, event_page
-from .recorded_event import RecordedEvent, select_events, to_recorded_event
-from .timeline import Timeline, make_timeline
+from ..infrastructure.tables import STATUSES, ledgers
+from .audit import EventFilters, Filters, Scan
+from .recorded_event import RecordedEvent, to_recorded_event
 
 _T = TypeVar("_T")
 
@@ -62,18 +60,17 @@ class LedgerQueries:
     async def events(
         self, limit: int = 100, *, newest_first: bool = True, **filters: Unpack[EventFilters]
     ) -> list[RecordedEvent]:
-        """A page of the ledger's events; page on with `before=` (or `after=`) the last position seen."""
-        page = event_page(
-            self.ledger, check_int(limit, "limit", 1, MAX_LIMIT), dict(filters), newest_first=newest_first
-        )
-        return await self._read(lambda session: [to_recorded_event(row) for row in session.execute(page)])
+        """A page of the ledger's events; page on with `before=` (or `after=`) the last position seen.
 
-    async def timeline(self, job_id: str, *, limit: int = MAX_LIMIT, from_version: int = 1) -> Timeline | None:
-        """What happened in an execution, deleted ones included; None where there never was one."""
-        key = check_text(job_id, "job_id", KEY_LENGTH)
-        limit = check_int(limit, "limit", 1, MAX_LIMIT)
-        from_version = check_int(from_version, "from_version", 1)
-        return await self._read(lambda session: self._timeline(session, key, limit, from_version))
+        The same query as that of `AuditQueries`, which also tells what each event changed, and looks only so far.
+        """
+        limit, checked = check_int(limit, "limit", 1, MAX_LIMIT), Filters.of(dict(filters))
+
+        def read(session: Session) -> list[RecordedEvent]:
+            found = Scan(session.connection(), self.ledger, checked).page(limit, backward=newest_first, most=None)
+            return [to_recorded_event(row) for row in found.rows]
+
+        return await self._read(read)
 
     async def _read(self, read: Callable[[Session], _T]) -> _T:
         with translated():
@@ -89,21 +86,3 @@ class LedgerQueries:
             statuses={status: head.get(status, 0) for status in STATUSES},
             created_at=head.get("created_at"),
         )
-
-    def _timeline(self, session: Session, job_id: str, limit: int, from_version: int) -> Timeline | None:
-        event, stream = execution_events.c, execution_streams.c
-        execution_id = stream_id(self.ledger, job_id)
-        version = session.execute(
-            select(stream.version).where(stream.ledger_id == self.ledger, stream.execution_id == execution_id)
-        ).scalar()
-        if version is None:
-            return None
-        end = from_version + limit
-        statement = (
-            select_events(self.ledger)
-            .where(event.execution_id == execution_id, event.version >= from_version, event.version < end)
-            .order_by(event.version)
-        )
-        timeline = make_timeline(job_id, (to_recorded_event(row) for row in session.execute(statement)))
-        timeline.next_version = end if end <= version else None
-        return timeline

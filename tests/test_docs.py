@@ -37,7 +37,10 @@ def _python_blocks(page: Path) -> list[str]:
     return re.findall(r"^```python\n(.*?)^```", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/leases.md", "docs/statistics.md"])
+PAGES = ["README.md", "docs/audit.md", "docs/leases.md", "docs/statistics.md"]
+
+
+@pytest.mark.parametrize("page", PAGES)
 def test_the_python_examples_run_as_printed(tmp_path: Path, page: str) -> None:
     blocks = _python_blocks(ROOT / page)
     assert blocks

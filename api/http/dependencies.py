@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from ...domain import ContextFields, InvalidInput
 from ...infrastructure import ExecutionRepository, WriteOptions
 from ...infrastructure.database_errors import translated
-from ...projections import LedgerQueries
+from ...projections import LedgerQueries, ReplayQueries
 from ..runtime import Ledger
 from .schemas import Body
 
@@ -106,9 +106,15 @@ def get_queries(db: Db, ledger: LedgerName) -> LedgerQueries:
     return LedgerQueries(db, ledger=ledger)
 
 
+def get_replay(db: Db, ledger: LedgerName) -> ReplayQueries:
+    """Questions about how executions were."""
+    return ReplayQueries(db, ledger=ledger)
+
+
 Reader = Annotated[ExecutionRepository, Depends(get_reader)]
 Writer = Annotated[ExecutionRepository, Depends(get_writer)]
 Queries = Annotated[LedgerQueries, Depends(get_queries)]
+Replay = Annotated[ReplayQueries, Depends(get_replay)]
 
 
 def get_command_id(

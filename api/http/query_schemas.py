@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from ...domain.limits import KEY_LENGTH
-from ...projections.event_query import TYPES
+from ...projections.audit import TYPES
 from .schemas import Status, Time, one_of
 
 MAX_PAGE = 1_000

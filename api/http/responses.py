@@ -87,10 +87,10 @@ def _event(event: RecordedEvent) -> dict[str, Any]:
 
 def _flat(steps: list[StepSpan]) -> Iterator[dict[str, Any]]:
     # A list, since a thousand steps inside each other are more than JSON readers take.
-    waiting: list[tuple[StepSpan, str | None]] = [(step, None) for step in reversed(steps)]
+    waiting = steps[::-1]
     while waiting:
-        step, parent = waiting.pop()
-        body = msgspec.structs.asdict(step) | {"parent_step_id": parent, "seconds": step.seconds}
+        step = waiting.pop()
+        body = msgspec.structs.asdict(step) | {"seconds": step.seconds}
         del body["steps"]
         yield body
-        waiting.extend((inner, step.step_id) for inner in reversed(step.steps))
+        waiting.extend(reversed(step.steps))

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query, Response
 
 from . import problem_docs
 from .answers import EventList, Health, LedgerAnswer, RootAnswer, TimelineAnswer
-from .dependencies import ExecutionId, Queries
+from .dependencies import ExecutionId, Queries, Replay
 from .query_schemas import EventsQuery, RootQuery, TimelineQuery
 from .responses import events_response, json_response, ledger_response, root_response, timeline_response
 
@@ -24,11 +24,9 @@ health = APIRouter(tags=["service"])
     response_model=TimelineAnswer,
     responses=problem_docs.NOT_FOUND,
 )
-async def get_timeline(
-    execution_id: ExecutionId, query: Annotated[TimelineQuery, Query()], queries: Queries
-) -> Response:
+async def get_timeline(execution_id: ExecutionId, query: Annotated[TimelineQuery, Query()], replay: Replay) -> Response:
     """Its events in order, the time it spent in each status, its steps. Deleted executions still have one."""
-    timeline = await queries.timeline(execution_id, limit=query.limit, from_version=query.from_version)
+    timeline = await replay.timeline(execution_id, limit=query.limit, from_version=query.from_version)
     return timeline_response(timeline)
 
 

@@ -10,28 +10,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from ...domain import LedgerError
 from ...infrastructure import ExecutionHistory, Root, Settings
-from ...projections import LedgerQueries, LedgerSummary, RecordedEvent, StatusSpan, StepSpan, Timeline, make_timeline
+from ...projections import LedgerQueries, LedgerSummary, RecordedEvent, ReplayQueries, StatusSpan, StepSpan, Timeline
 from ..runtime import Ledger, open_ledger
 
 _T = TypeVar("_T")
-_STRUCTURE = 10_000
-"""Most events that spans are made of."""
-_SPAN_EVENTS = (
-    "created",
-    "prepared",
-    "started",
-    "approval_requested",
-    "approved",
-    "rejected",
-    "stop_requested",
-    "stopped",
-    "completed",
-    "failed",
-    "cancelled",
-    "corrected",
-    "step_started",
-    "step_finished",
-)
 
 
 class UnknownExecution(LedgerError):
@@ -101,6 +83,7 @@ class Reader:
         self._ledger = ledger.settings.ledger
         self._executions = ledger.executions(session)
         self._queries = LedgerQueries(session, ledger=self._ledger)
+        self._replay = ReplayQueries(session, ledger=self._ledger)
 
     async def status(self, job: str) -> Status:
         """What is known of one execution."""
@@ -123,12 +106,12 @@ class Reader:
         """A page of what happened, also in an execution that was deleted."""
         execution = await self._find(job)
         job_id = execution.job_id if execution else job
-        timeline = await self._queries.timeline(job_id, limit=limit, from_version=from_version)
+        timeline = await self._replay.timeline(job_id, limit=limit, from_version=from_version)
         if timeline is None:
             raise UnknownExecution(job=job, ledger=self._ledger)
-        events = await self._queries.events(_STRUCTURE, newest_first=False, job_id=job_id, type=_SPAN_EVENTS)
-        spans = make_timeline(job_id, events)
-        return Story(execution, timeline, spans.statuses, spans.steps, events[0])
+        (first,) = await self._queries.events(1, newest_first=False, job_id=job_id)
+        spans = await self._replay.spans(job_id)
+        return Story(execution, timeline, spans.statuses, spans.steps, first)
 
     async def ledger(self) -> LedgerFacts:
         """Size, counters and root; the root is that of the size shown, whatever is appended meanwhile."""

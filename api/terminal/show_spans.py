@@ -9,8 +9,7 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from ...projections import StatusSpan, StepSpan
-from ...projections.timeline import Span
+from ...projections import Span, StatusSpan, StepSpan
 from .show_text import STATUS_STYLES, duration, joined, line, symbol
 
 _EIGHTHS = " ▏▎▍▌▋▊▉"

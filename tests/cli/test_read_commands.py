@@ -20,7 +20,7 @@ from execution_ledger.infrastructure import ExecutionHistory, ExecutionRepositor
 from .conftest import Cli
 
 _COLUMNS = {column.name for column in ExecutionHistory.__table__.columns}
-_EVENT = {"position", "job_id", "execution_id", "version", "type", "schema_version", "data", "recorded_at"}
+_EVENT = {"ledger_id", "position", "job_id", "execution_id", "version", "type", "schema_version", "data", "recorded_at"}
 _EVENT |= {"occurred_at", "actor", "reason", "correlation_id", "causation_id", "trace_id", "command_id"}
 
 

@@ -13,7 +13,7 @@ from sqlalchemy import select
 
 from execution_ledger.infrastructure import ExecutionRepository
 from execution_ledger.infrastructure.tables import execution_leases
-from execution_ledger.projections import LedgerQueries
+from execution_ledger.projections import LedgerQueries, ReplayQueries
 from support.suspending import suspend
 
 from .conftest import Cli
@@ -120,7 +120,7 @@ def test_a_record_that_was_reaped_while_it_stalled_tells_its_outcome_late(cli_on
     assert cli.output("stdout") == "ready\ngo on\n", "what it said is kept"
     assert [event.name for event in cli.events()].count("late_outcome") == 1
     if steps:
-        timeline = cli.ask(lambda queries, _: queries.timeline("j"))
+        timeline = cli.ask(lambda queries, _: ReplayQueries(queries.session).timeline("j"))
         assert timeline is not None
         assert [(step.name, step.outcome) for step in timeline.steps] == [("one", "completed")]
 

@@ -9,6 +9,7 @@ import sys
 import pytest
 
 from execution_ledger.infrastructure import ExecutionHistory
+from execution_ledger.projections import ReplayQueries
 
 from .conftest import Cli
 
@@ -136,7 +137,7 @@ def test_the_first_step_that_fails_fails_the_run_and_later_ones_are_not_started(
     assert run.run_name == "one + two + three"
     notes = [event.data or {} for event in cli.events() if event.name == "noted"]
     assert notes[-1]["text"] == "Not started, since the run had failed: three"
-    timeline = cli.ask(lambda queries, _: queries.timeline(run.job_id))
+    timeline = cli.ask(lambda queries, _: ReplayQueries(queries.session).timeline(run.job_id))
     assert timeline is not None
     assert [(step.name, step.outcome) for step in timeline.steps] == [("one", "completed"), ("two", "failed")]
 

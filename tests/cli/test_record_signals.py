@@ -11,6 +11,7 @@ import time
 import pytest
 
 from execution_ledger.domain import Tree
+from execution_ledger.projections import ReplayQueries
 
 from .conftest import Cli
 
@@ -103,7 +104,7 @@ def test_after_a_signal_no_further_step_is_started(cli: Cli) -> None:
     assert not (cli.folder / "made").exists()
     run = cli.only()
     assert run.status == "cancelled"
-    timeline = cli.ask(lambda queries, _: queries.timeline(run.job_id))
+    timeline = cli.ask(lambda queries, _: ReplayQueries(queries.session).timeline(run.job_id))
     assert timeline is not None
     assert [(step.name, step.outcome) for step in timeline.steps] == [("a", "cancelled")]
     notes = [event.data or {} for event in cli.events() if event.name == "noted"]

@@ -30,3 +30,5 @@ def upgrade() -> None:
         sa.Column("expires_at", UTCDateTime, nullable=False),
         postgresql_with={"fillfactor": 50},
     )
+    if op.get_bind().dialect.name == "postgresql":
+        op.execute("ALTER TABLE execution_leases ALTER COLUMN ledger_id SET (n_distinct = 1)")

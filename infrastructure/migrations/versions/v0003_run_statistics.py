@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0004"
+revision = "0003"
 down_revision = "0002"
 branch_labels = None
 depends_on = None
@@ -51,3 +51,6 @@ def upgrade() -> None:
         postgresql_with={"fillfactor": 80},
     )
     op.create_index("run_statistics_run_name", "run_statistics", ["ledger_id", "run_name", "hour"])
+    if op.get_bind().dialect.name == "postgresql":
+        op.execute("ALTER TABLE run_facts ALTER COLUMN ledger_id SET (n_distinct = 1)")
+        op.execute("ALTER TABLE run_statistics ALTER COLUMN ledger_id SET (n_distinct = 1)")

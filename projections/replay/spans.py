@@ -1,0 +1,144 @@
+"""Stretches of time: statuses, steps inside each other, and what lies between."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any, Literal
+
+import msgspec
+
+from ...domain import Payload, StepFinish, StepStart
+from ...domain.status import TARGET_OF
+
+
+class Span(msgspec.Struct, kw_only=True):
+    """A stretch of time."""
+
+    started_at: datetime
+    finished_at: datetime | None = None
+    """None while it lasts."""
+
+    @property
+    def seconds(self) -> float | None:
+        """How long it took, in seconds; None while it lasts."""
+        return None if self.finished_at is None else (self.finished_at - self.started_at).total_seconds()
+
+
+class StatusSpan(Span, kw_only=True):
+    """The time spent in one status. The last one of an ended run has no length: it ended there."""
+
+    status: str
+
+
+class StepSpan(Span, kw_only=True):
+    """A step, with the steps inside it."""
+
+    step_id: str
+    name: str
+    kind: str | None = None
+    parent_step_id: str | None = None
+    outcome: str | None = None
+    error: str | None = None
+    steps: list[StepSpan] = []
+
+
+class Gap(Span, kw_only=True):
+    """A stretch in which something is missing."""
+
+    kind: Literal["silence", "uncovered"]
+    """silence: nothing was heard of the run; uncovered: it ran, and none of its steps did."""
+
+
+class SpanBuilder:
+    """Makes spans of events that come in order."""
+
+    def __init__(self) -> None:
+        self.statuses: list[StatusSpan] = []
+        self.steps: list[StepSpan] = []
+        """The outermost ones, in order of their start."""
+        self.by_id: dict[str, StepSpan] = {}
+        self.ends: list[StepFinish] = []
+        """Ends of steps whose start was not among the events."""
+
+    def add(self, name: str, at: datetime, payload: Payload) -> None:
+        """Take the next event: its name without the prefix, and when it happened."""
+        match payload:
+            case StepStart():
+                self._start(payload)
+            case StepFinish():
+                self._finish(payload)
+            case _ if (span := status_span(name, at, payload.changes())) is not None:
+                if self.statuses:
+                    self.statuses[-1].finished_at = span.started_at
+                self.statuses.append(span)
+
+    def _start(self, step: StepStart) -> None:
+        span = StepSpan(
+            step_id=step.step_id,
+            name=step.name,
+            kind=step.kind,
+            parent_step_id=step.parent_step_id,
+            started_at=step.started_at,
+            steps=[],
+        )
+        self.by_id[span.step_id] = span
+        parent = self.by_id.get(step.parent_step_id or "")
+        (parent.steps if parent else self.steps).append(span)
+
+    def _finish(self, step: StepFinish) -> None:
+        span = self.by_id.get(step.step_id)
+        if span is None:
+            self.ends.append(step)
+        else:
+            span.finished_at, span.outcome, span.error = step.finished_at, step.outcome, step.error
+
+
+def status_span(name: str, at: datetime, changes: Mapping[str, Any]) -> StatusSpan | None:
+    """The status that begins with an event; None where none does.
+
+    Where the payload was erased, the event's name still tells: only of one that was created or corrected it does not.
+    """
+    status = changes.get("status") or (None if changes else TARGET_OF.get(name))
+    if status is None:
+        return None
+    given = changes.get("completed_at")
+    given = given or changes.get("created_at" if name == "created" else "started_at")
+    return StatusSpan(status=str(status), started_at=given or at)
+
+
+def time_in_statuses(spans: Iterable[StatusSpan], until: datetime | None = None) -> dict[str, float]:
+    """Seconds spent in each status. A span that lasts counts up to `until`, and not without it."""
+    seconds: dict[str, float] = {}
+    for span in spans:
+        end = span.finished_at or until
+        spent = 0.0 if end is None else (end - span.started_at).total_seconds()
+        seconds[span.status] = seconds.get(span.status, 0.0) + spent
+    return seconds
+
+
+def silences(times: Iterable[datetime], heard: datetime | None, least: float) -> list[Gap]:
+    """Stretches longer than `least` seconds between what was heard, the last of which before the times is `heard`."""
+    gaps: list[Gap] = []
+    for time in times:
+        if heard is not None and (time - heard).total_seconds() > least:
+            gaps.append(Gap(kind="silence", started_at=heard, finished_at=time))
+        heard = time if heard is None else max(heard, time)
+    return gaps
+
+
+def uncovered(
+    running: Iterable[Span], steps: Iterable[tuple[datetime, datetime | None]], begin: datetime, end: datetime
+) -> list[Gap]:
+    """Stretches between `begin` and `end` in which the run ran and no step did. Steps are ordered by their start."""
+    covered = [(start, stop or end) for start, stop in steps]
+    gaps: list[Gap] = []
+    for span in running:
+        at, last = max(span.started_at, begin), min(span.finished_at or end, end)
+        for start, stop in covered:
+            if at < min(start, last):
+                gaps.append(Gap(kind="uncovered", started_at=at, finished_at=min(start, last)))
+            at = max(at, stop)
+        if at < last:
+            gaps.append(Gap(kind="uncovered", started_at=at, finished_at=last))
+    return gaps
