@@ -18,6 +18,7 @@ from ...infrastructure.entity import EXECUTIONS
 from ...infrastructure.execution_repository import HistoryPage
 from ...infrastructure.history_query import Cursor
 from ...infrastructure.tables import execution_events
+from .compare import Comparison, compare_runs
 from .diff import RowDiff, diff_rows
 from .explain import Explanation, explain
 from .history_at import history_at
@@ -116,6 +117,11 @@ class ReplayQueries:
 
         return await self._read(read)
 
+    async def compare(self, left: str, right: str) -> Comparison:
+        """Two runs side by side, step by step, with the first divergence. `UnknownExecution` where one never was."""
+        keys = _key(left, "left"), _key(right, "right")
+        return await self._read(lambda connection: compare_runs(connection, self.ledger, *keys))
+
     async def timeline(
         self, job_id: str, *, limit: int = 1_000, from_version: int = 1, least_gap: float = 60.0
     ) -> Timeline | None:
@@ -169,8 +175,8 @@ class ReplayQueries:
         )
 
 
-def _key(job_id: Any) -> str:
-    return check_text(job_id, "job_id", KEY_LENGTH)
+def _key(job_id: Any, name: str = "job_id") -> str:
+    return check_text(job_id, name, KEY_LENGTH)
 
 
 def _moment(value: Any, name: str, by: Any) -> Moment:
