@@ -194,3 +194,20 @@ class ReadOnly(LedgerError):
 
     what: str
     remedy: str
+
+
+class NotProjected(LedgerError):
+    """Ledger {ledger!r}: {what} has read up to position {position}, not yet up to {min_position}. Try again later; if \
+that does not help, see whether it is run and what its status says."""
+
+    ledger: str
+    what: str
+    position: int
+    min_position: int
+
+
+class UnknownProjection(LedgerError):
+    """There is no projection {name!r} here. There are: {known}."""
+
+    name: str
+    known: str

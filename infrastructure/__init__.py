@@ -1,5 +1,6 @@
 """The event store, its tables and migrations, and the repositories that stand over them."""
 
+from .announcer import Announcer
 from .base_repository import BaseRepository, WriteOptions
 from .connections import configure_sqlite, create_engine, create_sync_engine
 from .entity import EXECUTIONS, Entity
@@ -22,6 +23,7 @@ from .writing import BulkReport, GroupWriter
 
 __all__ = [
     "EXECUTIONS",
+    "Announcer",
     "Base",
     "BaseRepository",
     "BulkReport",

@@ -90,6 +90,11 @@ class BaseRepository(Generic[Model]):
         self._writer = writer
         self._store = store or (writer.store if writer else EventStore(self.entity))
         self._context = make_context(Context(), **context)
+        self.position: int | None = None
+        """Where the last write of this repository landed: hand it to a read that must not be older.
+
+        None before the first one, and for what waits with `commit=False`.
+        """
 
     def _get_model(self) -> type[Model]:
         return self.entity.model
@@ -164,7 +169,7 @@ class BaseRepository(Generic[Model]):
                 # What the session has under way is committed as ever; on SQLite it would keep the writer waiting, too.
                 await self.session.run_sync(commit_all)
                 outcome = await self._writer.execute(request)
-                return None if outcome is None else answer(outcome.row)
+                return self._answer(outcome, answer)
             return await self.session.run_sync(self._run, request, answer)
 
     def _request(self, target: int | str | None, command: Command, options: dict[str, Any]) -> Request:
@@ -189,7 +194,15 @@ class BaseRepository(Generic[Model]):
             commit_all(session)
             return result
         outcome = self._run_and_commit(session, request)
-        return None if outcome is None else answer(outcome.row)
+        if outcome is not None and outcome.position is not None and self._store.announcer is not None:
+            self._store.announcer.announce({request.ledger: outcome.position})
+        return self._answer(outcome, answer)
+
+    def _answer(self, outcome: Outcome | None, answer: Callable[[Row | None], Any]) -> Any:
+        if outcome is None:
+            return None
+        self.position = outcome.position or self.position
+        return answer(outcome.row)
 
     def _submit(self, session: Session, request: Request, answer: Callable[[Row | None], Any]) -> Any:
         decided = UnitOfWork.of(session).submit(self._store, request)

@@ -99,6 +99,11 @@ def parse_url(url: str) -> sqlalchemy.URL:
         ) from error
 
 
+def psycopg_url(url: sqlalchemy.URL) -> str:
+    """The same database as psycopg itself takes it."""
+    return url.set(drivername="postgresql").render_as_string(hide_password=False)
+
+
 def _with_driver(url: str, drivers: dict[str, str]) -> sqlalchemy.URL:
     parsed = parse_url(url)
     driver = drivers.get(parsed.get_backend_name())

@@ -26,6 +26,7 @@ from ..domain import (
 from ..domain.limits import KEY_LENGTH
 from ..domain.values import check_int, check_text, shown
 from . import append_postgresql, append_sqlite
+from .announcer import Announcer
 from .batch import Appended, Batch, Receipt, Row, Work
 from .codec import decode_event, encode_event
 from .connections import check_connection, write_transaction
@@ -52,10 +53,13 @@ class EventStore:
         *,
         limits: Limits = Limits(),  # noqa: B008 (frozen)
         clock: Callable[[], datetime] = utc_now,
+        announcer: Announcer | None = None,
     ) -> None:
+        """With an `announcer`, readers are told of what was committed through it."""
         self.entity = entity
         self.limits = limits
         self.clock = clock
+        self.announcer = announcer
 
     def execute(
         self,

@@ -53,6 +53,11 @@ class Outcome:
     replayed: bool = False
     """Whether an earlier command with the same id had this outcome already."""
 
+    @property
+    def position(self) -> int | None:
+        """Position of its last event, for reads that must not be older; None where it gave none."""
+        return None if self.first_position is None else self.first_position + self.event_count - 1
+
 
 def check_same_command(request: Request, fingerprint: bytes, id: int | None, key: str) -> None:
     """Refuse a command id that was used for something else; `id` and `key` are those of the entity it was used on."""

@@ -271,6 +271,33 @@ its name in one day. Sketches of their times are JSON: buckets to counts.
 """
 
 
+projection_checkpoints = Table(
+    "projection_checkpoints",
+    metadata,
+    _key("ledger_id", Name),
+    _key("projection", Name),
+    Column("position", BigInteger, nullable=False),
+    Column("failed_position", BigInteger),
+    Column("error", Text),
+    Column("failed_at", UTCDateTime),
+    Column("updated_at", UTCDateTime, nullable=False),
+    postgresql_with={"fillfactor": 50},
+)
+"""How far each projection has read each ledger, and where it stopped. Its row is the lock of whoever projects."""
+
+quarantined_executions = Table(
+    "quarantined_executions",
+    metadata,
+    _key("ledger_id", Name),
+    _key("projection", Name),
+    _key("execution_id", Uuid()),
+    Column("position", BigInteger, nullable=False),
+    Column("error", Text, nullable=False),
+    Column("quarantined_at", UTCDateTime, nullable=False),
+)
+"""Executions that a projection leaves out since an event of theirs failed, and that event's position."""
+
+
 def _quoted(values: Any) -> str:
     return ", ".join(f"'{value}'" for value in values)
 

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, event
 from sqlalchemy.orm import Session, SessionTransaction, make_transient_to_detached
 
 from ..domain import Delete, LedgerBusy, LedgerError, UnitRefused, VersionConflict, row_changes, stream_id
+from .announcer import Announcer
 from .batch import Batch, Work, make_batch
 from .connections import check_connection, write_transaction
 from .database_errors import UniqueViolation, translated
@@ -62,6 +63,8 @@ class UnitOfWork:
         self._pending: dict[tuple[str, UUID], Pending] = {}
         self._ids: dict[tuple[str, int], UUID] = {}
         self._refused: LedgerError | None = None
+        self._landed: dict[str, tuple[Announcer, int]] = {}
+        """What readers are told once it is committed: the size of each ledger."""
 
     @classmethod
     def on(cls, session: Session) -> UnitOfWork | None:
@@ -75,6 +78,7 @@ class UnitOfWork:
         if unit is None:
             unit = session.info[_INFO] = cls(session)
             event.listen(session, "before_commit", lambda _: unit.flush())
+            event.listen(session, "after_commit", lambda _: unit.announce())
             event.listen(session, "after_soft_rollback", lambda *_: unit.discard())
             event.listen(session, "after_transaction_end", unit._after_transaction)
             event.listen(session, "after_transaction_create", unit._before_savepoint)
@@ -87,6 +91,13 @@ class UnitOfWork:
         """Forget what was decided: the transaction it was meant for is gone."""
         self._clear()
         self._refused = None
+        self._landed.clear()
+
+    def announce(self) -> None:
+        """Tell readers what was committed."""
+        for ledger, (announcer, size) in self._landed.items():
+            announcer.announce({ledger: size})
+        self._landed.clear()
 
     def _clear(self) -> None:
         self._pending.clear()
@@ -237,6 +248,8 @@ class UnitOfWork:
                 appended = store.append(connection, batch)
             assert appended is not None, "the streams are locked and the ledger exists"
             self._give_ids(batch, group, appended.id)
+            if store.announcer is not None:
+                self._landed[ledger] = store.announcer, appended.position + len(batch.events)
         elif batch.receipts:
             store.write_receipts(connection, ledger, batch.receipts)
 

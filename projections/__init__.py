@@ -14,6 +14,7 @@ from .audit import (
     drop_text_index,
     mark_times,
 )
+from .engine import Feed, Heads, Projection, ProjectionControl, ProjectionStatus, Projector, Quarantined, Subscription
 from .exports import EventExport, ExportProgress, Manifest, export_to_file, manifest_path
 from .ledger_names import ledger_names
 from .ledger_queries import LedgerQueries, LedgerSummary
@@ -66,15 +67,22 @@ __all__ = [
     "Explanation",
     "ExportProgress",
     "FailureReason",
+    "Feed",
     "FieldChange",
     "Frame",
     "Gap",
+    "Heads",
     "LedgerQueries",
     "LedgerSummary",
     "Manifest",
     "MonotonicClock",
     "PlayClock",
     "Player",
+    "Projection",
+    "ProjectionControl",
+    "ProjectionStatus",
+    "Projector",
+    "Quarantined",
     "RecordedEvent",
     "ReplayQueries",
     "RowDiff",
@@ -90,6 +98,7 @@ __all__ = [
     "StepChange",
     "StepPair",
     "StepSpan",
+    "Subscription",
     "TextIndex",
     "TimeMarks",
     "Timeline",

@@ -17,6 +17,7 @@ from ..infrastructure.database_errors import translated
 from ..infrastructure.root import Root, compute_root
 from ..infrastructure.tables import STATUSES, ledgers
 from .audit import EventFilters, Filters, Scan
+from .engine.fresh import Freshness, wait_until_fresh
 from .recorded_event import RecordedEvent, to_recorded_event
 
 _T = TypeVar("_T")
@@ -45,9 +46,13 @@ class LedgerQueries:
     Answers tell of what was appended; what a repository with `commit=False` still holds back needs its `flush()` first.
     """
 
-    def __init__(self, session: AsyncSession, *, ledger: str = "default") -> None:
+    def __init__(
+        self, session: AsyncSession, *, ledger: str = "default", min_position: int | None = None, wait: float = 5.0
+    ) -> None:
+        """With `min_position` answers know of that position; they wait for it, `wait` seconds at most."""
         self.session = session
         self.ledger = check_ledger(ledger)
+        self._freshness = Freshness.of(min_position, wait)
 
     async def summary(self) -> LedgerSummary:
         """Size and counters: one row, whatever the size of the ledger."""
@@ -73,6 +78,7 @@ class LedgerQueries:
         return await self._read(read)
 
     async def _read(self, read: Callable[[Session], _T]) -> _T:
+        await wait_until_fresh(self.session, self.ledger, self._freshness)
         with translated():
             return await self.session.run_sync(read)
 

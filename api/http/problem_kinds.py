@@ -15,6 +15,7 @@ from ...domain import (
     LeaseLost,
     LedgerBusy,
     LedgerError,
+    NotProjected,
     OutcomeUnknown,
     PayloadTooLarge,
     ReadOnly,
@@ -27,6 +28,7 @@ from ...domain import (
     UnitRefused,
     UnknownEventType,
     UnknownExecution,
+    UnknownProjection,
     UnknownStep,
     VersionConflict,
     WriterClosed,
@@ -73,6 +75,10 @@ ERRORS: dict[type[LedgerError], Kind] = {
         422, "idempotency-key-reused", "The Idempotency-Key was used before", "Give every command a key of its own."
     ),
     ReadOnly: Kind(405, "read-only", "This cannot be written", None, ("remedy",)),
+    NotProjected: Kind(
+        503, "not-projected", "The read model is not there yet", "Try again later.", ("position", "min_position"), 1
+    ),
+    UnknownProjection: Kind(404, "unknown-projection", "Projection not found", None, ("known",)),
     LedgerBusy: Kind(503, "ledger-busy", "The ledger is busy", _RETRY, (), 1, "Too many writers at once."),
     StoreUnavailable: Kind(
         503, "store-unavailable", "The database does not answer", _RETRY, (), 5, "The database does not answer."

@@ -189,7 +189,18 @@ class GroupWriter:
         except LedgerError as refused:
             self._deliver([(job, refused) for job in jobs])
 
+    def _announce(self, outcomes: Outcomes) -> None:
+        sizes: dict[str, int] = {}
+        for job, answers in outcomes:
+            for answer in answers if not isinstance(answers, BaseException) else ():
+                if isinstance(answer, Outcome) and answer.position is not None:
+                    sizes[job.ledger] = max(answer.position, sizes.get(job.ledger, 0))
+        if sizes and self.store.announcer is not None:
+            self.store.announcer.announce(sizes)
+
     def _deliver(self, outcomes: Outcomes) -> None:
+        if self.store.announcer is not None:
+            self._announce(outcomes)
         self._gate.leave(sum(len(job.requests) for job, _ in outcomes))
         of_loop: dict[asyncio.AbstractEventLoop, list[tuple[Any, Any]]] = defaultdict(list)
         for job, outcome in outcomes:

@@ -13,6 +13,7 @@ from ...domain import InvalidInput, check_ledger
 from ...domain.limits import KEY_LENGTH
 from ...domain.values import check_int, check_text
 from ...infrastructure.database_errors import translated
+from ..engine.fresh import Freshness, wait_until_fresh
 from .changes import AuditedEvent
 from .filters import EventFilters, Filters
 from .pages import EventPage, read_page
@@ -44,12 +45,23 @@ class AuditQueries:
     Nothing here writes. A call looks at `max_scan` events at most, and says so where that was not enough.
     """
 
-    def __init__(self, session: AsyncSession, *, ledger: str | Iterable[str] = "default") -> None:
+    def __init__(
+        self,
+        session: AsyncSession,
+        *,
+        ledger: str | Iterable[str] = "default",
+        min_position: int | None = None,
+        wait: float = 5.0,
+    ) -> None:
+        """With `min_position` answers know of that position of the ledger; they wait for it, `wait` seconds at most."""
         self.session = session
         names = [ledger] if isinstance(ledger, str) else list(ledger)
         self.ledgers = tuple(dict.fromkeys(check_ledger(each) for each in names))
         if not self.ledgers:
             raise InvalidInput(field="ledger", problem="is empty", remedy="Name at least one ledger.")
+        if min_position is not None and len(self.ledgers) > 1:
+            raise InvalidInput(field="min_position", problem="is of one ledger", remedy="Name that ledger alone.")
+        self._freshness = Freshness.of(min_position, wait)
 
     async def events(
         self,
@@ -124,6 +136,7 @@ class AuditQueries:
         )
 
     async def _read(self, read: Callable[[Connection], _T]) -> _T:
+        await wait_until_fresh(self.session, self.ledgers[0], self._freshness)
         with translated():
             return await self.session.run_sync(lambda session: read(session.connection()))
 

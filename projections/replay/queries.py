@@ -18,6 +18,7 @@ from ...infrastructure.entity import EXECUTIONS
 from ...infrastructure.execution_repository import HistoryPage
 from ...infrastructure.history_query import Cursor
 from ...infrastructure.tables import execution_events
+from ..engine.fresh import Freshness, wait_until_fresh
 from .compare import Comparison, compare_runs
 from .diff import RowDiff, diff_rows
 from .explain import Explanation, explain
@@ -52,9 +53,13 @@ class ReplayQueries:
     Answers tell of what was appended; what a repository with `commit=False` still holds back needs its `flush()` first.
     """
 
-    def __init__(self, session: AsyncSession, *, ledger: str = "default") -> None:
+    def __init__(
+        self, session: AsyncSession, *, ledger: str = "default", min_position: int | None = None, wait: float = 5.0
+    ) -> None:
+        """With `min_position` answers know of that position; they wait for it, `wait` seconds at most."""
         self.session = session
         self.ledger = check_ledger(ledger)
+        self._freshness = Freshness.of(min_position, wait)
 
     async def state_at(
         self, job_id: str, *, version: int | None = None, as_of: Instant | None = None, by: Clock = "recorded"
@@ -143,6 +148,7 @@ class ReplayQueries:
         return await self._read(lambda connection: read_spans(connection, self.ledger, key, limit))
 
     async def _read(self, read: Callable[[Connection], _T]) -> _T:
+        await wait_until_fresh(self.session, self.ledger, self._freshness)
         with translated():
             return await self.session.run_sync(lambda session: read(session.connection()))
 

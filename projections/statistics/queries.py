@@ -12,7 +12,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from ...domain import check_ledger
 from ...domain.values import check_int
 from ...infrastructure.database_errors import translated
+from ..engine.fresh import Freshness, wait_until_fresh
 from .answers import EndedRun, FailureReason, Statistics
+from .projection import RunStatistics
 from .reading import (
     By,
     check_after,
@@ -43,9 +45,13 @@ class StatisticsQueries:
     has had. How many runs are in each status now is on the head: `LedgerQueries.summary`.
     """
 
-    def __init__(self, session: AsyncSession, *, ledger: str = "default") -> None:
+    def __init__(
+        self, session: AsyncSession, *, ledger: str = "default", min_position: int | None = None, wait: float = 5.0
+    ) -> None:
+        """With `min_position` answers wait until the projection has had that position, `wait` seconds at most."""
         self.session = session
         self.ledger = check_ledger(ledger)
+        self._freshness = Freshness.of(min_position, wait)
 
     async def statistics(
         self,
@@ -100,6 +106,7 @@ class StatisticsQueries:
         return Window.of(self.ledger, ended_from, ended_before, filters)
 
     async def _read(self, statement: Select[Any]) -> Iterable[Row[Any]]:
+        await wait_until_fresh(self.session, self.ledger, self._freshness, RunStatistics.name)
         with translated():
             return (await self.session.execute(statement)).all()
 

@@ -1,0 +1,19 @@
+"""Databases to project."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from sqlalchemy import Engine
+
+from execution_ledger.infrastructure import create_sync_engine
+from support import Database
+
+
+@pytest.fixture
+def sync_engine(database: Database) -> Iterator[Engine]:
+    """For the projector, in threads."""
+    engine = create_sync_engine(database.url)
+    yield engine
+    engine.dispose()
