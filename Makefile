@@ -34,6 +34,8 @@ format: .venv/.dev ## format the sources and repair what lint can
 
 soak: .venv/.dev ## run the tests that take minutes
 	$(BIN)/python -m pytest -m soak -o faulthandler_timeout=0 $(ARGS)
+	EXECUTION_LEDGER_TEST_KILL_SECONDS=60 EXECUTION_LEDGER_TEST_FEED_EVENTS=10000 \
+		$(BIN)/python -m pytest -o faulthandler_timeout=0 tests/engine/test_kills.py tests/engine/test_feed.py
 
 bench: .venv/.dev ## measure, and write benchmarks/RESULTS.md (ARGS="--only bulk --rounds 7"; --quick just tries it)
 	$(BIN)/python -m benchmarks $(ARGS)

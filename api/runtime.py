@@ -16,19 +16,26 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 
 from ..domain import InvalidInput, LedgerError, SchemaNotReady
 from ..infrastructure import (
+    Announcer,
     EventStore,
     ExecutionRepository,
     GroupWriter,
     Settings,
     check_schema,
     create_engine,
+    create_sync_engine,
     migrate,
 )
 from ..infrastructure.connections import IDLE_TIMEOUT, parse_url
 from ..infrastructure.database_errors import translated
+from ..projections import Heads, Projector, RunStatistics, TimeMarks
 
 _CONNECT_TIMEOUT = 10
 """Seconds to reach a server, unless the URL says `?connect_timeout=…`; the driver's own are more than two minutes."""
+
+
+PROJECTIONS = (RunStatistics(), TimeMarks())
+"""What a service keeps up to date beside the history, which is written with the events."""
 
 
 class NothingRecorded(LedgerError):
@@ -72,6 +79,24 @@ async def open_ledger(settings: Settings, *, create: bool = True) -> AsyncIterat
         yield Ledger(settings, engine, sessions, EventStore(limits=settings.limits))
     finally:
         await engine.dispose()
+
+
+@asynccontextmanager
+async def projecting(ledger: Ledger, store: EventStore) -> AsyncIterator[Heads]:
+    """Keep the projections up to date, and know the sizes of ledgers as they grow; `store` tells of its own commits."""
+    settings = ledger.settings
+    engine = create_sync_engine(settings.database_url, pool_size=1, **_connect_options(settings))
+    announcer = store.announcer = Announcer(engine)
+    heads = Heads(ledger.engine, announcer=announcer, poll=settings.projection_interval)
+    projector = Projector(
+        settings.database_url, PROJECTIONS, heads, workers=settings.projectors, poll=settings.projection_interval
+    )
+    try:
+        async with heads.watching(), projector.running():
+            yield heads
+    finally:
+        await asyncio.to_thread(announcer.close)
+        engine.dispose()
 
 
 def tune_interpreter() -> None:

@@ -57,6 +57,19 @@ class Settings(BaseSettings):
         description="Seconds for which `serve` keeps a write that the database does not answer, before it is refused.",
     )
 
+    projectors: int = Field(
+        default=2,
+        ge=1,
+        le=100,
+        description="Threads, each with a connection, with which `serve` keeps projections up to date.",
+    )
+    projection_interval: float = Field(
+        default=1,
+        ge=0.05,
+        le=3600,
+        description="Seconds between two looks for events that projections have not had, where nobody told of any.",
+    )
+
     @property
     def limits(self) -> Limits:
         """Bounds for the domain."""

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, Executable, Table, and_, func, insert, literal, select, true
+from sqlalchemy import ColumnElement, Connection, Executable, and_, func, insert, literal, select, true
 
 from ...infrastructure.root import read_size
 from ...infrastructure.tables import execution_events, execution_time_marks
@@ -28,9 +28,9 @@ _FEW_BLOCKS = 16
 class TimeMarks:
     """Keeps the marks, as a projection: off the write path, one statement for each full block."""
 
-    name: ClassVar[str] = "execution_time_marks"
-    tables: ClassVar[tuple[Table, ...]] = (execution_time_marks,)
-    types: ClassVar[None] = None
+    name = "execution_time_marks"
+    tables = (execution_time_marks,)
+    types = None
     """Events of all types: any may be the last of its block."""
 
     def statements(self, event: RecordedEvent) -> Iterable[Executable]:

@@ -34,6 +34,8 @@ class Heads:
         self._sizes: dict[str, int] = {}
         self._changed: dict[str | None, asyncio.Event] = {}
         """Set at the next growth of a ledger; of any, for None."""
+        self.growths = 0
+        """How often any ledger was heard to have grown: taken before a look, so that `wait_for_any` misses nothing."""
         self._waiting = 0
         self._wanted = asyncio.Event()
         self._looked = 0.0
@@ -71,6 +73,7 @@ class Heads:
         """Ledgers have at least these sizes."""
         grown = [name for name, size in sizes.items() if size > self._sizes.get(name, 0)]
         self._sizes.update((name, sizes[name]) for name in grown)
+        self.growths += len(grown)
         for name in (*grown, None) if grown else ():
             if (changed := self._changed.pop(name, None)) is not None:
                 changed.set()
@@ -83,8 +86,10 @@ class Heads:
                 return False
         return True
 
-    async def wait_for_any(self, timeout: float | None = None) -> bool:
-        """Wait until any ledger grows."""
+    async def wait_for_any(self, timeout: float | None = None, *, since: int | None = None) -> bool:
+        """Wait until any ledger grows, or has grown since there were so many `growths`."""
+        if since is not None and self.growths != since:
+            return True
         return await self._wait_for(None, None if timeout is None else time.monotonic() + timeout)
 
     async def _wait_for(self, ledger: str | None, deadline: float | None) -> bool:

@@ -96,6 +96,7 @@ class Projector:
         """Project until `stop` is called. Errors of the database are logged, and it is tried again."""
         delay = self._poll
         while not self._stopping.is_set():
+            growths = self._heads.growths if self._heads is not None else 0
             try:
                 done = await self.catch_up()
                 delay = self._poll
@@ -104,7 +105,7 @@ class Projector:
                 _log.warning("projections wait: %s", error)
                 done, delay = 0, min(2 * delay, _LONGEST)
             if not done:
-                await self._wait(delay)
+                await self._wait(delay, growths)
 
     async def catch_up(self) -> int:
         """Project what there is, and answer how many positions that were, counted for each projection."""
@@ -140,10 +141,10 @@ class Projector:
         with translated(), self._engine.connect() as connection:
             return [due for each in self.projections for due in find_due(connection, each, None, _AT_ONCE)]
 
-    async def _wait(self, seconds: float) -> None:
+    async def _wait(self, seconds: float, growths: int) -> None:
         waits: list[asyncio.Task[bool]] = [asyncio.create_task(self._stopping.wait())]
         if self._heads is not None:
-            waits.append(asyncio.create_task(self._heads.wait_for_any()))
+            waits.append(asyncio.create_task(self._heads.wait_for_any(since=growths)))
         await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
         for wait in waits:
             wait.cancel()

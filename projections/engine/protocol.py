@@ -18,12 +18,20 @@ class Projection(Protocol):
     execution do not depend on those of another, so that an event that fails sets aside that execution only.
     """
 
-    name: str
-    """Its name in `projection_checkpoints`; never changed."""
-    tables: Sequence[Table]
-    """What it writes to; every key contains `ledger_id`."""
-    types: Collection[str] | None
-    """The stored types of the events that it handles, as `execution.completed`; None for all."""
+    @property
+    def name(self) -> str:
+        """Its name in `projection_checkpoints`; never changed."""
+        ...
+
+    @property
+    def tables(self) -> Sequence[Table]:
+        """What it writes to; every key contains `ledger_id`."""
+        ...
+
+    @property
+    def types(self) -> Collection[str] | None:
+        """The stored types of the events that it handles, as `execution.completed`; None for all."""
+        ...
 
     def statements(self, event: RecordedEvent) -> Iterable[Executable]:
         """What an event changes. Pure; and executed once more, it changes nothing."""

@@ -49,6 +49,8 @@ def test_types_are_stable_and_one_type_has_one_status() -> None:
         "lease-held": 409,
         "lease-lost": 412,
         "ledger-busy": 503,
+        "not-projected": 503,
+        "unknown-projection": 404,
         "malformed-json": 400,
         "misdirected-request": 421,
         "not-found": 404,

@@ -156,3 +156,13 @@ async def test_twenty_subscribers_that_come_and_go_see_every_position_once_and_i
         await asyncio.gather(*(note_often(number) for number in range(8)))
         for seen in await asyncio.gather(*followers):
             assert seen == list(range(1, EVENTS + 1))
+
+
+async def test_what_grew_before_the_wait_began_is_not_missed(engine: AsyncEngine) -> None:
+    heads = Heads(engine)
+    before = heads.growths
+    heads.tell({"a": 1})
+    assert await heads.wait_for_any(0, since=before)
+    assert not await heads.wait_for_any(0, since=heads.growths)
+    assert await heads.wait("a", 0, 0)
+    assert not await heads.wait("a", 1, 0)

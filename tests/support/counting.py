@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from typing import Any, ClassVar
+from typing import Any
 
 from sqlalchemy import BigInteger, Column, Engine, Executable, MetaData, Table, Text, select
 from sqlalchemy.dialects import postgresql, sqlite
@@ -30,7 +30,7 @@ class Poison(Exception):
 class Counting:
     """Counts events. Not idempotent by intention: that nothing is applied twice is for the checkpoint to see to."""
 
-    tables: ClassVar[tuple[Table, ...]] = (counts,)
+    tables = (counts,)
 
     def __init__(
         self, name: str = "counting", *, types: Collection[str] | None = None, quarantines: bool = False

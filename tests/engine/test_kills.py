@@ -1,0 +1,70 @@
+"""Workers that are killed at any moment: every event is projected, and none twice."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from sqlalchemy import Engine, text
+
+from execution_ledger.infrastructure import GroupWriter
+from execution_ledger.projections import ProjectionControl, Projector
+from support import Database
+from support.counting import counted, make_counting
+from support.writers import create, note
+
+SECONDS = float(os.environ.get("EXECUTION_LEDGER_TEST_KILL_SECONDS", "6"))
+WORKERS = 4
+WORKER = Path(__file__).with_name("worker.py")
+
+
+async def test_four_workers_are_killed_and_restarted_under_load_and_nothing_is_applied_twice(
+    database: Database, sync_engine: Engine
+) -> None:
+    projections = [make_counting(sync_engine), make_counting(sync_engine, "other", types=frozenset())]
+    chance, end = random.Random(11), time.monotonic() + SECONDS
+    ledgers = [f"ledger-{number}" for number in range(5)]
+    written: dict[str, int] = {}
+
+    async def write(writer: GroupWriter, ledger: str) -> None:
+        await writer.execute(create("a", ledger=ledger))
+        written[ledger] = 1
+        while time.monotonic() < end:
+            await writer.execute(note("a", "n", ledger=ledger), row=False)
+            written[ledger] += 1
+            await asyncio.sleep(0.005)
+
+    async def kill() -> int:
+        killed = 0
+        workers = [_start(database.url) for _ in range(WORKERS)]
+        try:
+            while time.monotonic() < end:
+                await asyncio.sleep(chance.uniform(0.3, 1.2))
+                at = chance.randrange(WORKERS)
+                workers[at].kill()
+                workers[at].wait()
+                workers[at], killed = _start(database.url), killed + 1
+        finally:
+            for worker in workers:
+                worker.kill()
+                worker.wait()
+        return killed
+
+    async with GroupWriter(database.url) as writer:
+        killed, *_ = await asyncio.gather(kill(), *(write(writer, ledger) for ledger in ledgers))
+    assert killed >= 3
+    with sync_engine.connect() as connection:
+        before = connection.execute(text("SELECT sum(position) FROM projection_checkpoints")).scalar()
+    assert before, "the workers did something before they were killed"
+    await Projector(sync_engine, projections).catch_up()
+    assert {ledger: counted(sync_engine, ledger)["a"] for ledger in ledgers} == written
+    assert {each.lag for each in ProjectionControl(sync_engine, projections).statuses()} == {0}
+
+
+def _start(url: str) -> subprocess.Popen[bytes]:
+    return subprocess.Popen([sys.executable, str(WORKER), url])
