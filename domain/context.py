@@ -8,7 +8,7 @@ from typing import Any, TypedDict
 import msgspec
 
 from .errors import InvalidInput
-from .limits import KEY_LENGTH, LEDGER_LENGTH, REASON_LENGTH
+from .limits import KEY_LENGTH, LEDGER_LENGTH, REASON_LENGTH, RESERVED
 from .values import check_text, check_time, check_trace_id
 
 
@@ -66,5 +66,8 @@ def make_context(base: Context, **fields: Any) -> Context:
 
 
 def check_ledger(ledger: Any) -> str:
-    """The name of a ledger."""
-    return check_text(ledger, "ledger", LEDGER_LENGTH, min_length=1)
+    """The name of a ledger. Those that begin with `RESERVED` are for what is built beside a ledger."""
+    name = check_text(ledger, "ledger", LEDGER_LENGTH, min_length=1)
+    if name.startswith(RESERVED):
+        raise InvalidInput(field="ledger", problem="begins with a reserved character", remedy="Choose another name.")
+    return name

@@ -206,6 +206,15 @@ that does not help, see whether it is run and what its status says."""
     min_position: int
 
 
+class RebuildRefused(LedgerError):
+    """The rebuild of {projection!r} in ledger {ledger!r}: {problem}. {remedy}"""
+
+    projection: str
+    ledger: str
+    problem: str
+    remedy: str
+
+
 class UnknownProjection(LedgerError):
     """There is no projection {name!r} here. There are: {known}."""
 

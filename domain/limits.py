@@ -17,6 +17,8 @@ TEXT_LENGTH = 1_000_000_000
 
 LEDGER_LENGTH = 63
 """Characters of a ledger's name."""
+RESERVED = "\x1f"
+"""Begins the names under which rows stand that are built beside those of a ledger."""
 
 
 @dataclass(frozen=True, slots=True)

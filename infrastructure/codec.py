@@ -77,15 +77,7 @@ def make_event(
 ) -> Any:
     """A domain event from its stored parts. An older payload is led to today's by `upcast_v1_v2` and so on."""
     kind = catalog.find(topic, schema_version)
-    if data is None:
-        payload = Erased()
-    elif schema_version == kind.class_version:
-        payload = msgspec.json.decode(data, type=kind.payload)
-    else:
-        raw = msgspec.json.decode(data)
-        for version in range(schema_version, kind.class_version):
-            getattr(kind, f"upcast_v{version}_v{version + 1}")(raw)
-        payload = msgspec.convert(raw, kind.payload)
+    payload = decode_payload(kind, schema_version, data)
     state: dict[str, Any] = {
         "originator_id": originator_id,
         "originator_version": originator_version,
@@ -99,3 +91,15 @@ def make_event(
     event = object.__new__(kind)
     object.__setattr__(event, "__dict__", state)
     return event
+
+
+def decode_payload(kind: Any, schema_version: int, data: str | bytes | None) -> Any:
+    """The payload of a stored event of a class, led to today's schema version."""
+    if data is None:
+        return Erased()
+    if schema_version == kind.class_version:
+        return msgspec.json.decode(data, type=kind.payload)
+    raw = msgspec.json.decode(data)
+    for version in range(schema_version, kind.class_version):
+        getattr(kind, f"upcast_v{version}_v{version + 1}")(raw)
+    return msgspec.convert(raw, kind.payload)

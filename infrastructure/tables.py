@@ -298,6 +298,21 @@ quarantined_executions = Table(
 """Executions that a projection leaves out since an event of theirs failed, and that event's position."""
 
 
+projection_rebuilds = Table(
+    "projection_rebuilds",
+    metadata,
+    _key("ledger_id", Name),
+    _key("projection", Name),
+    Column("owner", Text, nullable=False),
+    Column("phase", Text, nullable=False),
+    Column("position", BigInteger, nullable=False),
+    Column("done_id", BigInteger, nullable=False),
+    Column("earlier_position", BigInteger),
+    Column("updated_at", UTCDateTime, nullable=False),
+)
+"""Rebuilds that are under way, or were swapped in and can still be rolled back."""
+
+
 def _quoted(values: Any) -> str:
     return ", ".join(f"'{value}'" for value in values)
 

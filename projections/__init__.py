@@ -50,13 +50,29 @@ from .replay import (
 from .snapshots import ExecutionSnapshots
 from .states import states_at
 from .statistics import EndedRun, FailureReason, RunStatistics, Statistics, StatisticsFilters, StatisticsQueries, Times
+from .upkeep import (
+    Audited,
+    BackgroundAuditor,
+    Difference,
+    Rebuild,
+    RebuildProgress,
+    RebuildReport,
+    TableDifference,
+    VerifyProgress,
+    repair_execution,
+    repair_head,
+    verify,
+)
 
 __all__ = [
     "AuditQueries",
+    "Audited",
     "AuditedEvent",
+    "BackgroundAuditor",
     "Change",
     "Comparison",
     "Diff",
+    "Difference",
     "Divergence",
     "EndedRun",
     "EventCount",
@@ -83,6 +99,9 @@ __all__ = [
     "ProjectionStatus",
     "Projector",
     "Quarantined",
+    "Rebuild",
+    "RebuildProgress",
+    "RebuildReport",
     "RecordedEvent",
     "ReplayQueries",
     "RowDiff",
@@ -99,11 +118,13 @@ __all__ = [
     "StepPair",
     "StepSpan",
     "Subscription",
+    "TableDifference",
     "TextIndex",
     "TimeMarks",
     "Timeline",
     "Times",
     "TouchedRun",
+    "VerifyProgress",
     "apply_diff",
     "create_text_index",
     "diff_rows",
@@ -114,6 +135,9 @@ __all__ = [
     "mark_times",
     "play_ledger",
     "play_run",
+    "repair_execution",
+    "repair_head",
     "states_at",
     "time_in_statuses",
+    "verify",
 ]

@@ -37,7 +37,15 @@ def _python_blocks(page: Path) -> list[str]:
     return re.findall(r"^```python\n(.*?)^```", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
 
 
-PAGES = ["README.md", "docs/audit.md", "docs/leases.md", "docs/statistics.md"]
+PAGES = [
+    "README.md",
+    "docs/audit.md",
+    "docs/leases.md",
+    "docs/projections.md",
+    "docs/rebuild-and-verify.md",
+    "docs/replay.md",
+    "docs/statistics.md",
+]
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -16,6 +16,7 @@ from sqlalchemy import ColumnElement, Connection, Executable, and_, func, insert
 
 from ...infrastructure.root import read_size
 from ...infrastructure.tables import execution_events, execution_time_marks
+from ..beside import real_ledger
 from ..recorded_event import RecordedEvent
 from .filters import Filters
 
@@ -66,7 +67,11 @@ def _mark(ledger: str, block: int) -> Executable:
             func.min(at),
             func.max(at),
         )
-        .where(event.ledger_id == ledger, event.position > block * BLOCK, event.position <= (block + 1) * BLOCK)
+        .where(
+            event.ledger_id == real_ledger(ledger),
+            event.position > block * BLOCK,
+            event.position <= (block + 1) * BLOCK,
+        )
         # A transaction that sees an older ledger sees a part of the block; and a mark that is there is right.
         .having(and_(func.count() == BLOCK, ~known))
     )

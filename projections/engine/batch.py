@@ -49,10 +49,10 @@ def _next(
     end = min(read_size(connection, ledger), begin + limit)
     if end <= begin:
         return begin, begin, []
-    return begin, end, _read(connection, projection, ledger, begin, end)
+    return begin, end, read_events(connection, projection, ledger, begin, end)
 
 
-def _read(
+def read_events(
     connection: Connection,
     projection: Projection,
     ledger: str,
@@ -60,6 +60,7 @@ def _read(
     end: int,
     execution_id: UUID | None = None,
 ) -> list[RecordedEvent]:
+    """The events that a projection handles behind `begin`, up to `end`, of executions that it leaves not out."""
     event = execution_events.c
     page = select_events(ledger).where(event.position > begin, event.position <= end).order_by(event.position)
     if projection.types is not None:
@@ -119,7 +120,7 @@ def take_back(engine: Engine, projection: Projection, ledger: str, execution_id:
         done, position = 0, begin - 1
         while position < checkpoint.position:
             upto = min(position + page, checkpoint.position)
-            events = _read(connection, projection, ledger, position, upto, execution_id)
+            events = read_events(connection, projection, ledger, position, upto, execution_id)
             _execute(connection, projection, events)
             done, position = done + len(events), upto
         return done

@@ -50,6 +50,7 @@ def test_types_are_stable_and_one_type_has_one_status() -> None:
         "lease-lost": 412,
         "ledger-busy": 503,
         "not-projected": 503,
+        "rebuild-refused": 409,
         "unknown-projection": 404,
         "malformed-json": 400,
         "misdirected-request": 421,

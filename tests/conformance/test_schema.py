@@ -39,7 +39,7 @@ NewDatabase = Callable[[], str]
 TABLES = {
     "execution_ledger_version", "command_receipts", "execution_events", "execution_history", "execution_steps",
     "execution_leases", "execution_snapshots", "execution_streams", "execution_time_marks", "ledgers",
-    "projection_checkpoints", "quarantined_executions", "run_facts", "run_statistics",
+    "projection_checkpoints", "projection_rebuilds", "quarantined_executions", "run_facts", "run_statistics",
 }  # fmt: skip
 
 PUBLIC = "n.nspname = 'public'"

@@ -1,0 +1,22 @@
+"""Whether what is derived is what the events say, and what to do where it is not."""
+
+from .auditor import Audited, BackgroundAuditor
+from .differences import Difference
+from .rebuild import Rebuild, RebuildProgress, RebuildReport
+from .repair import repair_execution, repair_head
+from .row_sets import TableDifference
+from .verify import VerifyProgress, verify
+
+__all__ = [
+    "Audited",
+    "BackgroundAuditor",
+    "Difference",
+    "Rebuild",
+    "RebuildProgress",
+    "RebuildReport",
+    "TableDifference",
+    "VerifyProgress",
+    "repair_execution",
+    "repair_head",
+    "verify",
+]
