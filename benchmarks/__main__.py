@@ -14,7 +14,7 @@ from rich.table import Table
 
 from execution_ledger.api.runtime import tune_interpreter
 
-from . import bulk, flatness, ledgers, snapshot, updates
+from . import bulk, flatness, ledgers, snapshot, updates, upkeep
 from .facts import collect_facts
 from .results import Measured, load, save
 from .scale import QUICK, Scale
@@ -28,6 +28,7 @@ SCENARIOS = {
     "bulk": bulk.run,
     "flatness": flatness.run,
     "snapshot": snapshot.run,
+    "upkeep": upkeep.run,
 }
 _HERE = Path(__file__).parent
 

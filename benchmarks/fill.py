@@ -1,7 +1,7 @@
 """Ledgers with many events, made by SQL in seconds instead of by commands in minutes.
 
 What appends read and write is as commands would have left it: the head, streams, history and events agree in number,
-version and status. Digests are random bytes, so such a ledger cannot be verified.
+version and values. Digests and leaf hashes are random bytes, so those do not fit.
 """
 
 from __future__ import annotations
@@ -25,27 +25,34 @@ UPDATE ledgers SET size = size + {events}, last_id = last_id + {runs}, execution
     f"""
 INSERT INTO execution_streams (ledger_id, execution_id, id, job_id, version, status, started_at, last_recorded_at,
     deleted)
-SELECT 'default', md5(n::text)::uuid, n, 'run-' || n, {{length}}, 'running', {_TIME}, {_TIME} + n * interval '1 s',
-    false
+SELECT 'default', md5(n::text)::uuid, n, 'run-' || n, {{length}}, 'running', {_TIME} + n * interval '1 s',
+    {_TIME} + ({{events}} - {{last}} + n) * interval '1 ms', false
 FROM generate_series({{first}}, {{last}}) n""",
     f"""
 INSERT INTO execution_history (ledger_id, id, job_id, execution_id, version, status, inputs, message, run_name,
     attempt, created_at, started_at, updated_at)
-SELECT 'default', n, 'run-' || n, md5(n::text)::uuid, {{length}}, 'running', '{{{{"a":1}}}}', 'row 1', 'nightly report',
-    1, {_TIME} + n * interval '1 s', {_TIME} + n * interval '1 s', {_TIME} + n * interval '1 s'
+SELECT 'default', n, 'run-' || n, md5(n::text)::uuid, {{length}}, 'running', '{{{{"a":1}}}}',
+    CASE WHEN {{length}} > 2 THEN 'row ' || {{events}} - {{last}} + n END, 'nightly report', 1,
+    {_TIME} + n * interval '1 s', {_TIME} + n * interval '1 s', {_TIME} + ({{events}} - {{last}} + n) * interval '1 ms'
 FROM generate_series({{first}}, {{last}}) n""",
 )
+_ISO = """to_char(%s AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')"""
+_AT = _ISO % f"({_TIME} + n * interval '1 s')"
 # Runs go on side by side: version 1 of all of them, then version 2, and so on.
 _EVENTS = f"""
 INSERT INTO execution_events (ledger_id, position, execution_id, version, type, schema_version, data, salt,
     payload_digest, leaf_hash, recorded_at)
-SELECT 'default', {{base}} + p, md5(({{first}} + mod(p - 1, {{runs}}))::text)::uuid, (p - 1) / {{runs}} + 1,
-    CASE (p - 1) / {{runs}} WHEN 0 THEN 'execution.created' WHEN 1 THEN 'execution.started'
-        ELSE 'execution.details_changed' END, 1,
-    CASE (p - 1) / {{runs}} WHEN 0 THEN '{{{{"status":"pending","inputs":{{{{"a":1}}}}}}}}'
-        WHEN 1 THEN '{{{{"status":"running"}}}}' ELSE '{{{{"message":"row ' || p || '"}}}}' END,
+SELECT 'default', {{base}} + p, md5(n::text)::uuid, v,
+    CASE v WHEN 1 THEN 'execution.created' WHEN 2 THEN 'execution.started' ELSE 'execution.details_changed' END, 1,
+    CASE v WHEN 1 THEN '{{{{"job_id":"run-' || n || '","status":"pending","inputs":{{{{"a":1}}}},'
+            '"run_name":"nightly report","attempt":1,"created_at":"' || {_AT} || '"}}}}'
+        WHEN 2 THEN '{{{{"status":"running","started_at":"' || {_AT} || '"}}}}'
+        ELSE '{{{{"message":"row ' || p || '"}}}}' END,
     decode(md5(p::text), 'hex'), sha256(p::text::bytea), sha256(p::text::bytea), {_TIME} + p * interval '1 ms'
-FROM generate_series({{start}}, {{end}}) p"""
+FROM (
+    SELECT p, {{first}} + mod(p - 1, {{runs}}) AS n, (p - 1) / {{runs}} + 1 AS v
+    FROM generate_series({{start}}, {{end}}) p
+) numbered"""
 
 
 class Runs(NamedTuple):

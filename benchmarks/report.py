@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from . import bulk, contenders, ledgers, snapshot
+from . import bulk, contenders, ledgers, snapshot, upkeep
 from .plots import Plots, draw_all
 from .results import Measured, Result
 from .tables import all_rounds, number, ratio, spread, table, verdicts
@@ -168,10 +168,27 @@ def _compared(results: list[Result], baseline: str, what: str = "rate") -> str:
     return table(["", f"{unit}, median (spread)", f"{what} to {baseline}"], (row[:3] for row in rows))
 
 
+def _upkeep(measured: Measured, _: Plots) -> str:
+    text = """\
+## Rebuild and verify
+
+Events per second. The baseline reads the same events, in the order of their executions, and sends the rows of the
+history by COPY to a table with the same indexes: what no rebuild can leave out. `build` is all of a rebuild but the
+swap. Leaf hashes of these ledgers are random, so verifying with hashes also tells one difference for each event.
+"""
+    rates = [result for result in measured.results if result.unit != "MiB"]
+    memory = [[each.contender, f"{each.median:,.1f}"] for each in measured.results if each.unit == "MiB"]
+    parts = [text]
+    for events in measured.cases("events"):
+        parts.append(f"{events:,} events:\n\n" + _compared(list(measured.select(events=events)), upkeep.RAW_COPY))
+    return "\n".join([*parts, table(["above what there was before", "MiB"], memory), all_rounds(rates)])
+
+
 _SECTIONS: dict[str, Callable[[Measured, Plots], str]] = {
     "updates": _updates,
     "ledgers": _ledgers,
     "bulk": _bulk,
     "flatness": _flatness,
     "snapshot": _snapshot,
+    "upkeep": _upkeep,
 }

@@ -34,6 +34,9 @@ class Scale:
     snapshot_updates: int = 30_000
     """Updates while the old snapshot is held."""
 
+    upkeep_sizes: tuple[int, int] = (100_000, 1_000_000)
+    """Events in the ledgers that are rebuilt and verified."""
+
     @property
     def is_full(self) -> bool:
         """Whether the targets are about it: everything in its size, and rounds enough."""
@@ -60,5 +63,6 @@ QUICK = Scale(
     run_lengths=(2, 20),
     flat_updates=8,
     snapshot_updates=60,
+    upkeep_sizes=(40, 80),
 )
 """Whether everything runs; its numbers mean nothing."""

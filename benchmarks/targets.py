@@ -14,6 +14,8 @@ from .results import Measured
 from .scale import PAYLOADS, Scale
 from .snapshot import AFTER, BEFORE, HELD
 from .stores import POSTGRESQL, SLOW, SQLITE
+from .upkeep import BUILD, HASHES, RAW_COPY, VERIFY
+from .upkeep import MEMORY as PEAK
 
 
 @dataclass(frozen=True)
@@ -134,4 +136,23 @@ def _snapshot(scenario: str, scale: Scale) -> Iterator[Target]:
         yield Target(scenario, text, {}, name, BEFORE)
 
 
-_TARGETS = {"updates": _updates, "ledgers": _ledgers, "bulk": _bulk, "flatness": _flatness, "snapshot": _snapshot}
+def _upkeep(scenario: str, scale: Scale) -> Iterator[Target]:
+    for events in scale.upkeep_sizes:
+        for who, least in ((BUILD, 0.3), (VERIFY, 0.3), (HASHES, None)):
+            yield Target(
+                scenario, f"{events:,} events, {who}: to {RAW_COPY}", {"events": events}, who, RAW_COPY, least=least
+            )
+    small, large = scale.upkeep_sizes
+    for who in (BUILD, VERIFY):
+        peak, before = (PEAK.format(what=who, events=events) for events in (large, small))
+        yield Target(scenario, f"Peak memory, {who}, {large:,} events: to {small:,}", {}, peak, before, most=1.3)
+
+
+_TARGETS = {
+    "updates": _updates,
+    "ledgers": _ledgers,
+    "bulk": _bulk,
+    "flatness": _flatness,
+    "snapshot": _snapshot,
+    "upkeep": _upkeep,
+}

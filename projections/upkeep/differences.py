@@ -48,7 +48,8 @@ def compare_rows(
 
 
 def _same(one: Any, other: Any) -> bool:
+    if one is other or one != other:
+        return one is other
     # In JSON, true is not 1, nor 1 the same as 1.0.
-    if isinstance(one, dict | list | bool | int | float) and isinstance(other, dict | list | bool | int | float):
-        return one is other or to_json(one) == to_json(other)
-    return one == other
+    kind = type(one)
+    return to_json(one) == to_json(other) if kind is not type(other) or kind is dict or kind is list else True

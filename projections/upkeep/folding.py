@@ -79,12 +79,13 @@ def fold_executions(
     which: ColumnElement[bool],
     *,
     hashes: bool = False,
+    long: bool = True,
     entity: Entity = EXECUTIONS,
 ) -> Iterator[Folded]:
     """Fold some executions, in the order of their ids; those without events are left out.
 
-    Events come a few at a time, so that memory does not grow with a run. With `hashes` each payload and leaf hash is
-    computed once more.
+    Events come a few at a time, so that memory does not grow with a run; all at once where they are known not to be
+    `long`. With `hashes` each payload and leaf hash is computed once more.
     """
     event, stream = execution_events.c, execution_streams.c
     names = _HASHED if hashes else _FOLDED
@@ -97,8 +98,9 @@ def fold_executions(
         )
         .where(stream.ledger_id == ledger, which)
         .order_by(stream.id, event.version)
-        .execution_options(yield_per=_FETCH)
     )
+    if long:
+        page = page.execution_options(yield_per=_FETCH)
     folded: Folded | None = None
     for row in connection.execute(page):
         if folded is None or row.execution_id != folded.execution_id:

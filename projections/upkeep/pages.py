@@ -32,6 +32,11 @@ def snapshot(engine: Engine) -> Iterator[Connection]:
             connection.rollback()
 
 
+def is_long(page: Sequence[Any]) -> bool:
+    """Whether a page is one execution with more events than it should have."""
+    return len(page) == 1 and page[0].version > _EVENTS
+
+
 def read_page(connection: Connection, ledger: str, after: int) -> Sequence[Any]:
     """The streams with the next ids, as many as have a few thousand events together."""
     stream = execution_streams.c

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, insert, select
+from sqlalchemy import ColumnElement, Connection, select
 
 from ...infrastructure.root import read_size
 from ...infrastructure.tables import ExecutionHistory, execution_events, execution_streams, ledgers
 from ..beside import built, earlier
 from .folding import among, fold_executions, in_range
-from .pages import read_page
+from .pages import is_long, read_page
 from .rebuild_state import RebuildState, State
-from .row_sets import TableDifference, clear, copy, diff_sets, has_row
+from .row_sets import TableDifference, clear, copy, diff_sets, has_row, insert_rows
 
 _HISTORY: Any = ExecutionHistory.__table__
 _EVENTS = 2_000
@@ -39,7 +39,8 @@ class HistoryTarget:
         """First all executions by their ids, then those that have changed since."""
         page = read_page(connection, self._ledger, state.done_id)
         if page:
-            self._fold(connection, in_range(state.done_id, page[-1].id), _HISTORY.c.id > state.done_id)
+            which = in_range(state.done_id, page[-1].id)
+            self._fold(connection, which, _HISTORY.c.id > state.done_id, long=is_long(page))
             keep.step(connection, done_id=page[-1].id)
             head = select(ledgers.c.last_id).where(ledgers.c.ledger_id == self._ledger)
             return page[-1].id, max(connection.execute(head).scalar_one(), page[-1].id)
@@ -59,12 +60,14 @@ class HistoryTarget:
             self._fold(connection, among(ids), _HISTORY.c.id.in_(ids))
         return upto
 
-    def _fold(self, connection: Connection, which: ColumnElement[bool], rows: ColumnElement[bool]) -> None:
+    def _fold(
+        self, connection: Connection, which: ColumnElement[bool], rows: ColumnElement[bool], *, long: bool = True
+    ) -> None:
         for name in (self._built, self._earlier):
             clear(connection, _HISTORY, name, rows)
-        found = [folded.history() for folded in fold_executions(connection, self._ledger, which)]
+        found = [folded.history() for folded in fold_executions(connection, self._ledger, which, long=long)]
         if new := [row | {"ledger_id": self._built} for row in found if row is not None]:
-            connection.execute(insert(_HISTORY), new)
+            insert_rows(connection, _HISTORY, new)
 
     def report(self, connection: Connection, state: State, keep: RebuildState) -> tuple[int, list[TableDifference]]:
         """Compared are the executions without an event behind the position."""

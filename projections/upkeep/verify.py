@@ -20,7 +20,7 @@ from ...infrastructure.tables import (
 )
 from .differences import Difference, compare_rows
 from .folding import Folded, fold_executions, in_range
-from .pages import read_page, snapshot
+from .pages import is_long, read_page, snapshot
 
 _HISTORY: Any = ExecutionHistory.__table__
 
@@ -83,7 +83,7 @@ def _verify_page(connection: Connection, ledger: str, page: Sequence[Any], hashe
     for row in _select_steps(connection, ledger, after, upto):
         steps.setdefault(row["execution_id"], {})[row["step_id"]] = row
     streams = {row.execution_id: row._mapping for row in page}
-    for folded in fold_executions(connection, ledger, in_range(after, upto), hashes=hashes):
+    for folded in fold_executions(connection, ledger, in_range(after, upto), hashes=hashes, long=is_long(page)):
         stream = streams.pop(folded.execution_id)
         yield folded.events
         yield from compare_execution(
