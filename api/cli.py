@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from .terminal import reading_commands, reap_command, record_command
+from .terminal import reading_commands, reap_command, record_command, upkeep_commands
 from .terminal.errors import EXIT_CODES, RECORD_EXIT_CODES, explain, print_error
 from .terminal.options import Actor, Database, Given, LedgerName, load_settings
 
@@ -75,6 +75,13 @@ app.command("status")(reading_commands.status)
 app.command("history")(reading_commands.history)
 app.command("timeline")(reading_commands.timeline)
 app.command("ledger")(reading_commands.ledger_)
+app.command("verify", help=upkeep_commands.VERIFY_HELP, short_help="Compare what is derived with the events.")(
+    upkeep_commands.verify
+)
+app.command("rebuild", help=upkeep_commands.REBUILD_HELP, short_help="Build a projection anew and swap it in.")(
+    upkeep_commands.rebuild
+)
+app.command("projections")(upkeep_commands.projections)
 app.command("reap", help=reap_command.HELP, short_help="End the runs whose lease expired.")(reap_command.reap)
 
 

@@ -10,7 +10,7 @@ import typer
 
 EXIT_CODES = {
     0: "done",
-    1: "the ledger refused, or there is no such execution",
+    1: "the ledger refused, there is no such execution, or something differs",
     2: "wrong usage; nothing was done",
     3: "the database is missing, not migrated, or cannot be reached",
 }

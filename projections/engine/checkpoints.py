@@ -39,7 +39,7 @@ def short_transaction(engine: Engine) -> Iterator[Connection]:
 def claim(connection: Connection, projection: str, ledger: str) -> Checkpoint | None:
     """The checkpoint, locked until the transaction ends; None where another worker has it."""
     row = connection.execute(_of(projection, ledger).with_for_update(skip_locked=True)).one_or_none()
-    if row is None and not _make(connection, projection, ledger):
+    if row is None and not make_checkpoint(connection, projection, ledger):
         return None
     return Checkpoint(0, None) if row is None else Checkpoint(row.position, row.failed_position)
 
@@ -57,7 +57,7 @@ def _of(projection: str, ledger: str) -> Any:
     )
 
 
-def _make(connection: Connection, projection: str, ledger: str) -> bool:
+def make_checkpoint(connection: Connection, projection: str, ledger: str) -> bool:
     """Make the row, unless another worker does, or has it."""
     values = {"projection": projection, "ledger_id": ledger, "position": 0, "updated_at": utc_now()}
     made = (postgresql if connection.dialect.name == "postgresql" else sqlite).insert(projection_checkpoints)

@@ -9,8 +9,8 @@ from ...infrastructure.root import read_size
 from ...infrastructure.tables import projection_checkpoints, quarantined_executions
 from ..beside import built, earlier
 from ..engine.batch import read_events
+from ..engine.checkpoints import make_checkpoint, read_checkpoint
 from ..engine.checkpoints import move as move_checkpoint
-from ..engine.checkpoints import read_checkpoint
 from ..engine.protocol import Projection, batch_statements
 from .rebuild_state import RebuildState, State
 from .row_sets import TableDifference, clear, diff_sets, move
@@ -58,7 +58,8 @@ class FollowerTarget:
         return position, [diff_sets(connection, table, self._ledger, self._built) for table in self._projection.tables]
 
     def _align(self, connection: Connection, position: int) -> int:
-        """Go on up to the live checkpoint, which is locked."""
+        """Go on up to the live checkpoint, which is locked from now on."""
+        make_checkpoint(connection, self.name, self._ledger)
         checkpoint = projection_checkpoints.c
         locked = select(checkpoint.position).where(
             checkpoint.projection == self.name, checkpoint.ledger_id == self._ledger
