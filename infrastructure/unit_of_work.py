@@ -218,6 +218,9 @@ class UnitOfWork:
             with translated():
                 connection = connection or self._session.connection()
                 with write_transaction(connection, savepoint=True) if len(groups) > 1 else nullcontext():
+                    if len(groups) > 1:  # the streams of all ledgers before any head, as everybody locks them
+                        for ledger, group in groups:
+                            lock_streams(connection, ledger, [pending.work.aggregate.id for pending in group])
                     for ledger, group in groups:
                         self._flush_ledger(connection, ledger, group)
         except LedgerError as error:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 
 from execution_ledger.domain import (
@@ -214,3 +216,26 @@ async def test_a_command_that_ran_elsewhere_meanwhile_is_told_and_answers_the_se
     await unit.session.commit()
     assert (replayed.message, replayed.version) == ("once", 2)
     assert await ledger.types(engine) == ["created", "details_changed"]
+
+
+@pytest.mark.store("postgresql")
+async def test_the_streams_of_all_ledgers_are_locked_before_any_head(
+    session: AsyncSession, sessions: Sessions, engine: AsyncEngine
+) -> None:
+    """A writer for both has the stream in b, and then wants the heads: neither may hold up the other for ever."""
+    first, second = (ExecutionRepository(session, commit=False, ledger=name) for name in ("a", "b"))
+    async with sessions() as setup:
+        for name in ("a", "b"):
+            await ExecutionRepository(setup, ledger=name).create({"job_id": "job"})
+    await first.update(1, {"message": "m"})
+    await second.update(1, {"message": "m"})
+    async with engine.begin() as other:
+        await other.execute(text("SELECT 1 FROM execution_streams WHERE ledger_id = 'b' FOR UPDATE"))
+        committing = asyncio.create_task(session.commit())
+        await asyncio.sleep(0.3)
+        assert not committing.done(), "it waits for the stream"
+        await other.execute(text("SET LOCAL lock_timeout = '5s'"))
+        await other.execute(text("SELECT 1 FROM ledgers WHERE ledger_id = 'a' FOR UPDATE"))
+    await committing
+    assert (await first.get(1)).message == "m"
+    assert (await second.get(1)).message == "m"
