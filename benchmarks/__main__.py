@@ -14,7 +14,7 @@ from rich.table import Table
 
 from execution_ledger.api.runtime import tune_interpreter
 
-from . import bulk, flatness, ledgers, snapshot, updates, upkeep
+from . import bulk, flatness, ledgers, reads, snapshot, updates, upkeep
 from .facts import collect_facts
 from .results import Measured, load, save
 from .scale import QUICK, Scale
@@ -29,6 +29,7 @@ SCENARIOS = {
     "flatness": flatness.run,
     "snapshot": snapshot.run,
     "upkeep": upkeep.run,
+    "reads": reads.run,
 }
 _HERE = Path(__file__).parent
 

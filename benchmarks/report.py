@@ -184,6 +184,18 @@ swap. Leaf hashes of these ledgers are random, so verifying with hashes also tel
     return "\n".join([*parts, table(["above what there was before", "MiB"], memory), all_rounds(rates)])
 
 
+def _reads(measured: Measured, _: Plots) -> str:
+    text = """\
+## Reads
+
+Pages per second, each in a session and a transaction of its own, by one client. The filter of the run list finds one
+run in a hundred; the page in the middle begins behind half of the runs. A page of the audit tells what each event
+changed.
+"""
+    rows = [[result.contender, str(result.case["rows"]), spread(result)] for result in measured.results]
+    return "\n".join([text, table(["", "rows", "pages/s"], rows), all_rounds(measured.results)])
+
+
 _SECTIONS: dict[str, Callable[[Measured, Plots], str]] = {
     "updates": _updates,
     "ledgers": _ledgers,
@@ -191,4 +203,5 @@ _SECTIONS: dict[str, Callable[[Measured, Plots], str]] = {
     "flatness": _flatness,
     "snapshot": _snapshot,
     "upkeep": _upkeep,
+    "reads": _reads,
 }

@@ -37,6 +37,15 @@ class Scale:
     upkeep_sizes: tuple[int, int] = (100_000, 1_000_000)
     """Events in the ledgers that are rebuilt and verified."""
 
+    list_sizes: tuple[int, int] = (10_000, 1_000_000)
+    """Runs in the ledgers that are listed."""
+    audit_sizes: tuple[int, ...] = (1_000_000,)
+    """Events in those that are audited."""
+    audit_page: int = 1_000
+    """The page far down."""
+    pages: int = 100
+    """Pages read in one round."""
+
     @property
     def is_full(self) -> bool:
         """Whether the targets are about it: everything in its size, and rounds enough."""
@@ -64,5 +73,9 @@ QUICK = Scale(
     flat_updates=8,
     snapshot_updates=60,
     upkeep_sizes=(40, 80),
+    list_sizes=(200, 400),
+    audit_sizes=(1_200,),
+    audit_page=3,
+    pages=2,
 )
 """Whether everything runs; its numbers mean nothing."""

@@ -10,6 +10,7 @@ from .bulk import BULK, COPY_ROWS, COPY_TEXT
 from .contenders import CRUD, LIBRARY, RAW, REPOSITORY, WRITER
 from .flatness import LEDGER, REPOSITORY_WAY, RUN, WRITER_WAY, size_label
 from .ledgers import MANY, MEMORY, ONE
+from .reads import AUDIT_DEEP, AUDIT_FIRST, LIST_DEEP, LIST_FILTERED, LIST_FIRST, list_name
 from .results import Measured
 from .scale import PAYLOADS, Scale
 from .snapshot import AFTER, BEFORE, HELD
@@ -148,6 +149,16 @@ def _upkeep(scenario: str, scale: Scale) -> Iterator[Target]:
         yield Target(scenario, f"Peak memory, {who}, {large:,} events: to {small:,}", {}, peak, before, most=1.3)
 
 
+def _reads(scenario: str, scale: Scale) -> Iterator[Target]:
+    small, large = scale.list_sizes
+    for who in (LIST_FIRST, LIST_FILTERED, LIST_DEEP):
+        text = f"Cost, {who}: {large:,} runs to {small:,}"
+        yield Target(scenario, text, {}, list_name(who, large), list_name(who, small), most=1.3)
+    for events in scale.audit_sizes:
+        text = f"Cost, audit, {events:,} events: page {scale.audit_page:,} to the first"
+        yield Target(scenario, text, {"events": events}, AUDIT_DEEP, AUDIT_FIRST, most=1.3)
+
+
 _TARGETS = {
     "updates": _updates,
     "ledgers": _ledgers,
@@ -155,4 +166,5 @@ _TARGETS = {
     "flatness": _flatness,
     "snapshot": _snapshot,
     "upkeep": _upkeep,
+    "reads": _reads,
 }
