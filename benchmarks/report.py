@@ -170,11 +170,12 @@ def _compared(results: list[Result], baseline: str, what: str = "rate") -> str:
 
 def _upkeep(measured: Measured, _: Plots) -> str:
     text = """\
-## Rebuild and verify
+## Whole ledgers
 
 Events per second. The baseline reads the same events, in the order of their executions, and sends the rows of the
 history by COPY to a table with the same indexes: what no rebuild can leave out. `build` is all of a rebuild but the
-swap. Leaf hashes of these ledgers are random, so verifying with hashes also tells one difference for each event.
+swap. Leaf hashes of these ledgers are random, so verifying with hashes also tells one difference for each event. An
+export also computes the root; a replay hands over each event.
 """
     rates = [result for result in measured.results if result.unit != "MiB"]
     memory = [[each.contender, f"{each.median:,.1f}"] for each in measured.results if each.unit == "MiB"]

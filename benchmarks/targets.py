@@ -15,7 +15,7 @@ from .results import Measured
 from .scale import PAYLOADS, Scale
 from .snapshot import AFTER, BEFORE, HELD
 from .stores import POSTGRESQL, SLOW, SQLITE
-from .upkeep import BUILD, HASHES, RAW_COPY, VERIFY
+from .upkeep import BUILD, EXPORT, HASHES, RAW_COPY, REPLAY, VERIFY
 from .upkeep import MEMORY as PEAK
 
 
@@ -139,12 +139,12 @@ def _snapshot(scenario: str, scale: Scale) -> Iterator[Target]:
 
 def _upkeep(scenario: str, scale: Scale) -> Iterator[Target]:
     for events in scale.upkeep_sizes:
-        for who, least in ((BUILD, 0.3), (VERIFY, 0.3), (HASHES, None)):
+        for who, least in ((BUILD, 0.3), (VERIFY, 0.3), (HASHES, None), (EXPORT, None), (REPLAY, None)):
             yield Target(
                 scenario, f"{events:,} events, {who}: to {RAW_COPY}", {"events": events}, who, RAW_COPY, least=least
             )
     small, large = scale.upkeep_sizes
-    for who in (BUILD, VERIFY):
+    for who in (BUILD, VERIFY, EXPORT, REPLAY):
         peak, before = (PEAK.format(what=who, events=events) for events in (large, small))
         yield Target(scenario, f"Peak memory, {who}, {large:,} events: to {small:,}", {}, peak, before, most=1.3)
 

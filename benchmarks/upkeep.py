@@ -1,4 +1,4 @@
-"""Building the history anew, and verifying it, against SELECT of the events and COPY of the rows; and the memory."""
+"""What reads a whole ledger (rebuild, verify, export, replay) against SELECT of its events and COPY of its rows."""
 
 from __future__ import annotations
 
@@ -7,14 +7,16 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from time import perf_counter
 
 import psutil
 import psycopg
 from psycopg import sql
 
-from execution_ledger.infrastructure import create_sync_engine
-from execution_ledger.projections import Rebuild, verify
+from execution_ledger.infrastructure import create_engine, create_sync_engine
+from execution_ledger.projections import Rebuild, export_to_file, play_ledger, verify
 
 from .fill import Runs, fill
 from .results import Measured, Result
@@ -26,6 +28,8 @@ RAW_COPY = "SELECT of the events, COPY of the rows"
 BUILD = "rebuild: build"
 VERIFY = "verify"
 HASHES = "verify, with hashes"
+EXPORT = "export to JSON Lines"
+REPLAY = "replay, as fast as it can"
 MEMORY = "peak memory of {what}, {events:,} events"
 
 _LENGTH = 4
@@ -45,6 +49,8 @@ async def run(world: World, measured: Measured) -> None:
             BUILD: _timed(events, _watched(memory, BUILD, partial(_build, url))),
             VERIFY: _timed(events, _watched(memory, VERIFY, partial(_verify, url, hashes=False))),
             HASHES: _timed(events, _watched(memory, HASHES, partial(_verify, url, hashes=True))),
+            EXPORT: _timed(events, _watched(memory, EXPORT, lambda url=url: asyncio.run(_export(url)))),
+            REPLAY: _timed(events, _watched(memory, REPLAY, lambda url=url: asyncio.run(_replay(url)))),
         }
         measured.results += await take_turns(case, contenders, world.scale, world.console, "events/s")
         measured.results += [
@@ -122,3 +128,17 @@ def _verify(url: str, *, hashes: bool) -> None:
     for _ in verify(engine, hashes=hashes):
         pass
     engine.dispose()
+
+
+async def _export(url: str) -> None:
+    engine = create_engine(url)
+    with TemporaryDirectory() as folder:
+        await export_to_file(engine, Path(folder) / "events.jsonl")
+    await engine.dispose()
+
+
+async def _replay(url: str) -> None:
+    engine = create_engine(url)
+    async for _ in play_ledger(engine, speed=None):
+        pass
+    await engine.dispose()
