@@ -9,14 +9,16 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from msgspec import UNSET, UnsetType
-from msgspec.structs import astuple
+from msgspec import UNSET, UnsetType, to_builtins
 
 from .errors import InvalidInput
 from .limits import KEY_LENGTH, TEXT_LENGTH
 from .payloads import Payload
 from .status import parse_status
 from .values import check_fraction, check_int, check_json, check_object, check_text, check_time, shown
+
+
+_KEPT = (datetime,)
 
 
 class Details(Payload, frozen=True, omit_defaults=True, kw_only=True):
@@ -46,8 +48,7 @@ class Details(Payload, frozen=True, omit_defaults=True, kw_only=True):
 
     def changes(self) -> dict[str, Any]:
         """The fields that are set, by name."""
-        values = zip(self.__struct_fields__, astuple(self), strict=True)
-        return {name: value for name, value in values if value is not UNSET}
+        return to_builtins(self, builtin_types=_KEPT)  # unset fields are left out: they are defaults
 
 
 class Field(NamedTuple):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import chain
 from typing import Any
 from uuid import UUID
 
@@ -18,8 +19,8 @@ from ...infrastructure.tables import execution_events, execution_streams
 _FETCH = 2_000
 """Events that are in memory at once."""
 
-_FOLDED = ("execution_id", "version", "type", "schema_version", "data", "recorded_at")
-_HASHED = ("position", *EventRow._fields)
+_FOLDED = ("execution_id", "version", "type", "schema_version", "data", "recorded_at", "position")
+_HASHED = (*_FOLDED, *(name for name in EventRow._fields if name not in _FOLDED))
 
 
 @dataclass(slots=True)
@@ -31,6 +32,8 @@ class Folded:
     ledger: str
     key: str | None = None
     version: int = 0
+    first_position: int | None = None
+    """Of its creation; None where that event is missing."""
     status: str | None = None
     started_at: datetime | None = None
     recorded_at: datetime | None = None
@@ -102,11 +105,12 @@ def fold_executions(
     if long:
         page = page.execution_options(yield_per=_FETCH)
     folded: Folded | None = None
-    for row in connection.execute(page):
-        if folded is None or row.execution_id != folded.execution_id:
+    result = connection.execute(page)
+    for row in chain.from_iterable(result.partitions()) if long else result.all():
+        if folded is None or row[0] != folded.id:
             if folded is not None:
                 yield folded
-            folded = Folded(row.execution_id, row.id, ledger)
+            folded = Folded(row[1], row[0], ledger)
         if hashes:
             _check(folded, row)
         _advance(folded, row, entity)
@@ -115,11 +119,14 @@ def fold_executions(
 
 
 def _advance(folded: Folded, row: Any, entity: Entity) -> None:
-    kind = entity.catalog.find(row.type, row.schema_version)
-    payload = decode_payload(kind, row.schema_version, row.data)
+    _, _, version, topic, schema_version, data, recorded_at, position, *_ = row
+    kind = entity.catalog.find(topic, schema_version)
+    payload = decode_payload(kind, schema_version, data)
     changes = payload.changes()
     folded.events += 1
-    folded.version, folded.recorded_at = row.version, row.recorded_at
+    folded.version, folded.recorded_at = version, recorded_at
+    if version == 1:
+        folded.first_position = position
     if folded.key is None:
         folded.key = changes.get(entity.aggregate.key_field)
     folded.status = changes.get("status", folded.status)
@@ -139,6 +146,6 @@ def _check(folded: Folded, row: Any) -> None:
         digest = payload_digest(row.salt, row.data.encode())
         if digest != row.payload_digest:
             folded.broken.append((row.position, "payload_digest", digest, row.payload_digest))
-    leaf = leaf_hash(folded.ledger, EventRow(*row[2:]))
+    leaf = leaf_hash(folded.ledger, row)
     if leaf != row.leaf_hash:
         folded.broken.append((row.position, "leaf_hash", leaf, row.leaf_hash))

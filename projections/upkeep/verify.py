@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -49,43 +50,49 @@ def verify(
         with snapshot(engine) as connection:
             total = connection.execute(select(ledgers.c.last_id).where(ledgers.c.ledger_id == ledger)).scalar() or 0
             yield from verify_head(connection, ledger)
-        after = done = events = 0
-        born = 0
+        after = done = 0
+        seen = _Seen()
         while True:
             with snapshot(engine) as connection:
                 page = read_page(connection, ledger, after)
                 if not page:
                     break
-                for each in _verify_page(connection, ledger, page, hashes):
-                    if isinstance(each, Difference):
-                        yield each
-                    else:
-                        events += each
-                positions = _born(connection, ledger, page)
-                yield from _verify_order(positions, ledger, born)
-                born = max(born, *positions.values()) if positions else born
+                yield from _verify_page(connection, ledger, page, hashes, seen)
             after, done = page[-1].id, done + len(page)
             if progress is not None:
-                progress(VerifyProgress(done, max(total, done), events))
+                progress(VerifyProgress(done, max(total, done), seen.events))
         with snapshot(engine) as connection:
             yield from _verify_orphans(connection, ledger)
 
 
 def verify_executions(connection: Connection, ledger: str, page: Sequence[Any], *, hashes: bool) -> list[Difference]:
     """The differences of some executions, whose rows in `execution_streams` these are."""
-    return [each for each in _verify_page(connection, ledger, page, hashes) if isinstance(each, Difference)]
+    return list(_verify_page(connection, ledger, page, hashes, _Seen()))
 
 
-def _verify_page(connection: Connection, ledger: str, page: Sequence[Any], hashes: bool) -> Iterator[Difference | int]:
+@dataclass(slots=True)
+class _Seen:
+    """What was looked at before."""
+
+    events: int = 0
+    position: int = 0
+    """The last creation's."""
+
+
+def _verify_page(
+    connection: Connection, ledger: str, page: Sequence[Any], hashes: bool, seen: _Seen
+) -> Iterator[Difference]:
     after, upto = page[0].id - 1, page[-1].id
-    history = {row["id"]: row for row in _select_history(connection, ledger, after, upto)}
+    history = {row["id"]: row for row in _select_history(connection, ledger, after, upto).all()}
     steps: dict[Any, dict[str, Any]] = {}
     for row in _select_steps(connection, ledger, after, upto):
         steps.setdefault(row["execution_id"], {})[row["step_id"]] = row
     streams = {row.execution_id: row._mapping for row in page}
     for folded in fold_executions(connection, ledger, in_range(after, upto), hashes=hashes, long=is_long(page)):
         stream = streams.pop(folded.execution_id)
-        yield folded.events
+        seen.events += folded.events
+        if folded.first_position is not None:
+            yield from _verify_order(ledger, folded.id, folded.first_position, seen)
         yield from compare_execution(
             ledger, folded, stream, history.get(stream["id"]), steps.get(folded.execution_id, {})
         )
@@ -167,24 +174,14 @@ def _missing(connection: Connection, ledger: str) -> Iterator[Difference]:
         )  # fmt: skip
 
 
-def _born(connection: Connection, ledger: str, page: Sequence[Any]) -> dict[Any, int]:
-    """The position of each creation."""
-    event, stream = execution_events.c, execution_streams.c
-    ours = (event.ledger_id == stream.ledger_id) & (event.execution_id == stream.execution_id) & (event.version == 1)
-    first = select(stream.id, event.position).join_from(execution_streams, execution_events, ours)
-    first = first.where(stream.ledger_id == ledger, stream.id >= page[0].id, stream.id <= page[-1].id)
-    return {row.id: row.position for row in connection.execute(first)}
-
-
-def _verify_order(born: dict[int, int], ledger: str, before: int) -> Iterator[Difference]:
+def _verify_order(ledger: str, id: int, position: int, seen: _Seen) -> Iterator[Difference]:
     """Ids are given in the order of creation."""
-    for id, position in sorted(born.items()):
-        if position < before:
-            yield Difference(
-                ledger=ledger, table="execution_streams", key=f"id={id}", column="id",
-                expected=f"an id below that of the execution created at position {before}", found=id,
-            )  # fmt: skip
-        before = max(before, position)
+    if position < seen.position:
+        yield Difference(
+            ledger=ledger, table="execution_streams", key=f"id={id}", column="id",
+            expected=f"an id below that of the execution created at position {seen.position}", found=id,
+        )  # fmt: skip
+    seen.position = max(seen.position, position)
 
 
 def _verify_orphans(connection: Connection, ledger: str) -> Iterator[Difference]:
