@@ -28,13 +28,13 @@ from ..infrastructure import (
 )
 from ..infrastructure.connections import IDLE_TIMEOUT, parse_url
 from ..infrastructure.database_errors import translated
-from ..projections import Heads, Projector, RunStatistics, TimeMarks
+from ..projections import Audited, BackgroundAuditor, ExecutionSnapshots, Heads, Projector, RunStatistics, TimeMarks
 
 _CONNECT_TIMEOUT = 10
 """Seconds to reach a server, unless the URL says `?connect_timeout=…`; the driver's own are more than two minutes."""
 
 
-PROJECTIONS = (RunStatistics(), TimeMarks())
+PROJECTIONS = (RunStatistics(), TimeMarks(), ExecutionSnapshots())
 """What a service keeps up to date beside the history, which is written with the events."""
 
 
@@ -96,6 +96,22 @@ async def projecting(ledger: Ledger, store: EventStore) -> AsyncIterator[Heads]:
             yield heads
     finally:
         await asyncio.to_thread(announcer.close)
+        engine.dispose()
+
+
+@asynccontextmanager
+async def auditing(ledger: Ledger) -> AsyncIterator[Audited]:
+    """Verify samples meanwhile, unless the settings say not to; what was found is counted."""
+    settings = ledger.settings
+    if not settings.audit_interval:
+        yield Audited()
+        return
+    engine = create_sync_engine(settings.database_url, pool_size=1, **_connect_options(settings))
+    auditor = BackgroundAuditor(engine, sample=settings.audit_sample, every=settings.audit_interval)
+    try:
+        async with auditor.running():
+            yield auditor.audited
+    finally:
         engine.dispose()
 
 

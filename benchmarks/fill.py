@@ -1,7 +1,6 @@
 """Ledgers with many events, made by SQL in seconds instead of by commands in minutes.
 
-What appends read and write is as commands would have left it: the head, streams, history and events agree in number,
-version and values. Digests and leaf hashes are random bytes, so those do not fit.
+All is as commands would have left it, hashes included: `verify` finds nothing.
 """
 
 from __future__ import annotations
@@ -42,17 +41,30 @@ _AT = _ISO % f"({_TIME} + n * interval '1 s')"
 _EVENTS = f"""
 INSERT INTO execution_events (ledger_id, position, execution_id, version, type, schema_version, data, salt,
     payload_digest, leaf_hash, recorded_at)
-SELECT 'default', {{base}} + p, md5(n::text)::uuid, v,
-    CASE v WHEN 1 THEN 'execution.created' WHEN 2 THEN 'execution.started' ELSE 'execution.details_changed' END, 1,
-    CASE v WHEN 1 THEN '{{{{"job_id":"run-' || n || '","status":"pending","inputs":{{{{"a":1}}}},'
-            '"run_name":"nightly report","attempt":1,"created_at":"' || {_AT} || '"}}}}'
-        WHEN 2 THEN '{{{{"status":"running","started_at":"' || {_AT} || '"}}}}'
-        ELSE '{{{{"message":"row ' || p || '"}}}}' END,
-    decode(md5(p::text), 'hex'), sha256(p::text::bytea), sha256(p::text::bytea), {_TIME} + p * interval '1 ms'
+SELECT 'default', position, execution_id, version, type, 1, data, salt, digest,
+    sha256('\\x00'::bytea || convert_to('{{{{"actor":null,"causation_id":null,"command_id":null,"correlation_id":null,'
+        '"execution_id":"' || execution_id || '","ledger_id":"default","occurred_at":null,"payload_digest":"'
+        || encode(digest, 'hex') || '","reason":null,"recorded_at":"'
+        || to_char(recorded_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')
+        || '","schema_version":1,"trace_id":null,"type":"' || type || '","version":' || version || '}}}}', 'UTF8')),
+    recorded_at
 FROM (
-    SELECT p, {{first}} + mod(p - 1, {{runs}}) AS n, (p - 1) / {{runs}} + 1 AS v
-    FROM generate_series({{start}}, {{end}}) p
-) numbered"""
+    SELECT {{base}} + p AS position, md5(n::text)::uuid AS execution_id, v AS version, type, data, salt,
+        sha256(salt || convert_to(data, 'UTF8')) AS digest, {_TIME} + p * interval '1 ms' AS recorded_at
+    FROM (
+        SELECT p, n, v, decode(md5(p::text), 'hex') AS salt,
+            CASE v WHEN 1 THEN 'execution.created' WHEN 2 THEN 'execution.started'
+                ELSE 'execution.details_changed' END AS type,
+            CASE v WHEN 1 THEN '{{{{"job_id":"run-' || n || '","status":"pending","inputs":{{{{"a":1}}}},'
+                    '"run_name":"nightly report","attempt":1,"created_at":"' || {_AT} || '"}}}}'
+                WHEN 2 THEN '{{{{"status":"running","started_at":"' || {_AT} || '"}}}}'
+                ELSE '{{{{"message":"row ' || p || '"}}}}' END AS data
+        FROM (
+            SELECT p, {{first}} + mod(p - 1, {{runs}}) AS n, (p - 1) / {{runs}} + 1 AS v
+            FROM generate_series({{start}}, {{end}}) p
+        ) numbered
+    ) told
+) salted"""
 
 
 class Runs(NamedTuple):

@@ -16,7 +16,7 @@ from execution_ledger.infrastructure.history_query import Cursor
 from execution_ledger.projections import AuditQueries, mark_times
 
 from .fill import Runs, fill
-from .results import Measured
+from .results import Measured, Result
 from .rounds import Measure, take_turns
 from .stores import POSTGRESQL
 from .world import World
@@ -37,6 +37,14 @@ _LIST, _AUDIT = 50, 100
 """Rows of a page."""
 _LENGTH = 4
 """Events of a run in the ledger that is audited."""
+BYTES = "bytes"
+_SIZES = """
+SELECT CASE WHEN c.relkind = 'i' THEN i.indrelid::regclass || ': index ' || c.relname ELSE c.relname END,
+    pg_relation_size(c.oid) + CASE WHEN c.reltoastrelid = 0 THEN 0 ELSE pg_total_relation_size(c.reltoastrelid) END
+FROM pg_class c LEFT JOIN pg_index i ON i.indexrelid = c.oid
+WHERE c.relkind IN ('r', 'i') AND coalesce(i.indrelid, c.oid)::regclass::text
+    IN ('execution_events', 'execution_streams', 'execution_history', 'execution_time_marks')
+ORDER BY coalesce(i.indrelid, c.oid)::regclass::text, c.relkind DESC, c.relname"""
 
 
 async def run(world: World, measured: Measured) -> None:
@@ -66,6 +74,7 @@ async def run(world: World, measured: Measured) -> None:
         _mark(url, world)
         engine = create_engine(url)
         far = await _cursor_far_down(engine, world.scale.audit_page)
+        measured.results += _sizes(url, events)
         contenders = {
             AUDIT_FIRST: _pages(world, engine, _audit),
             AUDIT_DEEP: _pages(world, engine, partial(_audit, cursor=far)),
@@ -74,6 +83,16 @@ async def run(world: World, measured: Measured) -> None:
         measured.results += await take_turns(case, contenders, world.scale, world.console, "pages/s")
         await engine.dispose()
         world.stores.drop(url)
+
+
+def _sizes(url: str, events: int) -> list[Result]:
+    """Bytes of each table (with what is out of line) and of each index, for one execution."""
+    engine = create_sync_engine(url)
+    with engine.connect() as connection:
+        found = connection.execute(text(_SIZES)).all()
+    engine.dispose()
+    case = {"store": POSTGRESQL, "events": events}
+    return [Result(name, case, [size / (events // _LENGTH)], BYTES) for name, size in found]
 
 
 def _pages(world: World, engine: AsyncEngine, read: Callable[[AsyncSession], Awaitable[Any]]) -> Measure:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from . import bulk, contenders, ledgers, snapshot, upkeep
+from . import bulk, contenders, ledgers, reads, snapshot, upkeep
 from .plots import Plots, draw_all
 from .results import Measured, Result
 from .tables import all_rounds, number, ratio, spread, table, verdicts
@@ -174,8 +174,8 @@ def _upkeep(measured: Measured, _: Plots) -> str:
 
 Events per second. The baseline reads the same events, in the order of their executions, and sends the rows of the
 history by COPY to a table with the same indexes: what no rebuild can leave out. `build` is all of a rebuild but the
-swap. Leaf hashes of these ledgers are random, so verifying with hashes also tells one difference for each event. An
-export also computes the root; a replay hands over each event.
+swap; verifying with hashes also computes both hashes of each event. An export also computes the root; a replay hands
+over each event.
 """
     rates = [result for result in measured.results if result.unit != "MiB"]
     memory = [[each.contender, f"{each.median:,.1f}"] for each in measured.results if each.unit == "MiB"]
@@ -193,8 +193,15 @@ Pages per second, each in a session and a transaction of its own, by one client.
 run in a hundred; the page in the middle begins behind half of the runs. A page of the audit tells what each event
 changed.
 """
-    rows = [[result.contender, str(result.case["rows"]), spread(result)] for result in measured.results]
-    return "\n".join([text, table(["", "rows", "pages/s"], rows), all_rounds(measured.results)])
+    pages = [result for result in measured.results if result.unit != reads.BYTES]
+    sizes = [result for result in measured.results if result.unit == reads.BYTES]
+    parts = [text, table(["", "rows", "pages/s"], ([r.contender, str(r.case["rows"]), spread(r)] for r in pages))]
+    for events in measured.cases("events"):
+        of = [result for result in sizes if result.case["events"] == events]
+        total = sum(result.median for result in of)
+        rows = [*([each.contender, f"{each.median:,.1f}"] for each in of), ["all of them", f"{total:,.1f}"]]
+        parts.append(table([f"{events:,} events, 4 in each execution: bytes for an execution", ""], rows))
+    return "\n".join([*parts, all_rounds(pages)])
 
 
 _SECTIONS: dict[str, Callable[[Measured, Plots], str]] = {

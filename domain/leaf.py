@@ -60,19 +60,20 @@ def payload_digest(salt: bytes, data: bytes) -> bytes:
 
 def canonical_form(ledger_id: str, row: EventRow) -> bytes:
     """RFC 8785 (JCS) JSON of all columns but the position, with the payload's digest in place of payload and salt."""
-    # The names stand in order, and msgspec escapes as RFC 8785 says: a test compares every character.
+    # The names stand in order, and msgspec escapes as RFC 8785 says: a test compares every character. It writes UUIDs
+    # as `str` does, and most times as `canonical_time`, at a tenth of the cost.
     return _encode(
         {
             "actor": row.actor,
             "causation_id": row.causation_id,
             "command_id": row.command_id,
             "correlation_id": row.correlation_id,
-            "execution_id": str(row.execution_id),
+            "execution_id": row.execution_id,
             "ledger_id": ledger_id,
-            "occurred_at": None if row.occurred_at is None else canonical_time(row.occurred_at),
+            "occurred_at": None if row.occurred_at is None else _time(row.occurred_at),
             "payload_digest": row.payload_digest.hex(),
             "reason": row.reason,
-            "recorded_at": canonical_time(row.recorded_at),
+            "recorded_at": _time(row.recorded_at),
             "schema_version": row.schema_version,
             "trace_id": row.trace_id,
             "type": row.type,
@@ -84,6 +85,11 @@ def canonical_form(ledger_id: str, row: EventRow) -> bytes:
 def leaf_hash(ledger_id: str, row: EventRow) -> bytes:
     """The RFC 9162 leaf hash of one event: SHA-256 of 0x00 ‖ canonical form."""
     return sha256(b"\x00" + canonical_form(ledger_id, row)).digest()
+
+
+def _time(time: datetime) -> datetime | str:
+    """What msgspec writes as the canonical time; it leaves out a fraction that is zero."""
+    return time if time.microsecond and time.tzinfo is UTC else canonical_time(time)
 
 
 def canonical_time(time: datetime) -> str:

@@ -156,15 +156,14 @@ def _rows(entity: Entity, batch: Batch) -> dict[str, Rows]:
             for id, changes in batch.updates
         ],
         "deletes": [{"id": id} for id in batch.deletes],
-        "new_steps": batch.new_steps,
-        "ended_steps": batch.ended_steps,
+        "new_steps": [dict(step) for step in batch.new_steps],
+        "ended_steps": [dict(step) for step in batch.ended_steps],
         "receipts": [receipt._asdict() | {"outcome": to_json(receipt.outcome)} for receipt in batch.receipts],
     }
-    return {
-        name: [row | {"ledger_id": batch.ledger_id, "_n": n} for n, row in enumerate(each, 1)]
-        for name, each in rows.items()
-        if each
-    }
+    for each in rows.values():
+        for n, row in enumerate(each, 1):
+            row["ledger_id"], row["_n"] = batch.ledger_id, n
+    return {name: each for name, each in rows.items() if each}
 
 
 def _moved(new: StreamState, old: StreamState) -> dict[str, Any]:

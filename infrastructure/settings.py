@@ -70,6 +70,15 @@ class Settings(BaseSettings):
         description="Seconds between two looks for events that projections have not had, where nobody told of any.",
     )
 
+    audit_interval: float = Field(
+        default=10,
+        ge=0,
+        le=86_400,
+        description="Seconds between two samples that `serve` folds once more and compares with what it answers from; "
+        "0 takes none.",
+    )
+    audit_sample: int = Field(default=20, ge=1, le=1000, description="Executions in such a sample.")
+
     @property
     def limits(self) -> Limits:
         """Bounds for the domain."""

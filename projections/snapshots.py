@@ -27,6 +27,7 @@ from sqlalchemy import (
 
 from ..infrastructure.entity import EXECUTIONS, Entity
 from ..infrastructure.tables import execution_events, execution_snapshots
+from .beside import real_ledger
 from .key_rows import json_members, json_object_of
 from .recorded_event import RecordedEvent
 from .sources import set_names, shapes_of
@@ -46,6 +47,7 @@ class ExecutionSnapshots:
     def __init__(self, every: int = EVERY, entity: Entity = EXECUTIONS) -> None:
         self.every = every
         self.entity = entity
+        self.only = execution_events.c.version % every == 0
 
     def statements(self, event: RecordedEvent) -> Iterable[Executable]:
         """What makes the snapshot at a version where one is due; nothing at any other. Again it changes nothing."""
@@ -62,7 +64,7 @@ class ExecutionSnapshots:
     def _take(self, ledger: str, execution_id: UUID, version: int, shapes: str) -> Executable:
         snapshot, event = execution_snapshots.c, execution_events.c
         mine = and_(snapshot.ledger_id == ledger, snapshot.execution_id == execution_id)
-        run = and_(event.ledger_id == ledger, event.execution_id == execution_id, event.version <= version)
+        run = and_(event.ledger_id == real_ledger(ledger), event.execution_id == execution_id, event.version <= version)
         at = func.coalesce(event.occurred_at, event.recorded_at)
         before = (
             select(snapshot.version, snapshot.sources, snapshot.latest_at)

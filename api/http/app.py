@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager, suppress
 from fastapi import FastAPI
 
 from ...infrastructure import Settings
-from ..runtime import open_ledger, open_writer, projecting
+from ..runtime import auditing, open_ledger, open_writer, projecting
 from . import problem_docs, routes_commands, routes_executions, routes_ledger
 from .housekeeping import forget_receipts_hourly, reap_regularly
 from .loopback import LoopbackOnly, RawPaths
@@ -40,9 +40,10 @@ def create_app(settings: Settings) -> FastAPI:
         async with (
             open_ledger(settings) as ledger,
             projecting(ledger, ledger.store) as heads,
+            auditing(ledger) as audited,
             open_writer(ledger) as writer,
         ):
-            app.state.ledger, app.state.writer, app.state.heads = ledger, writer, heads
+            app.state.ledger, app.state.writer, app.state.heads, app.state.audited = ledger, writer, heads, audited
             housekeeping = [asyncio.create_task(work(ledger)) for work in (forget_receipts_hourly, reap_regularly)]
             try:
                 yield

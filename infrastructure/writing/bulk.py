@@ -79,6 +79,10 @@ async def execute_many(
         for _, future in in_flight:
             future.cancel()  # takes back what is not being written yet
         raise
+    except BaseException:
+        # Nothing is written behind the caller's back.
+        await asyncio.gather(*(future for _, future in in_flight), return_exceptions=True)
+        raise
     return BulkReport(**counts)
 
 

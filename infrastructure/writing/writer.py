@@ -125,7 +125,10 @@ class GroupWriter:
         return future
 
     def submit(self, request: Request, *, row: bool = True) -> Future[Outcome | None]:
-        """The same for threads: a future of the outcome. Waits here while too many commands wait."""
+        """The same for threads: a future of the outcome. Waits here while too many commands wait.
+
+        So never call it from a callback of such a future: that runs in the thread which writes, and waits for itself.
+        """
         request = self.store.named(request)
         self._gate.enter_from_thread(1)
         future: Future[Any] = Future()
@@ -139,10 +142,10 @@ class GroupWriter:
         progress: Progress | None = None,
         refused: Refused | None = None,
     ) -> BulkReport:
-        """Run any number of commands in constant memory, those of a ledger in order.
+        """Run any number of commands in constant memory, those of one execution in order.
 
         `progress` is told how many are done, `refused` each command that was refused and why; without it the first
-        refusal is raised, and what was sent until then is recorded.
+        refusal is raised, once all that was sent until then is written: up to 1,500 commands behind it, too.
         """
         return await execute_many(self, of_requests(requests), progress, refused)
 

@@ -33,6 +33,8 @@ class TimeMarks:
     tables = (execution_time_marks,)
     types = None
     """Events of all types: any may be the last of its block."""
+    only = execution_events.c.position % BLOCK == 0
+    """The last of its block."""
 
     def statements(self, event: RecordedEvent) -> Iterable[Executable]:
         """What makes the mark of the block that an event fills. Again it changes nothing."""

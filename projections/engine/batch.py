@@ -14,7 +14,7 @@ from ...infrastructure.root import read_size
 from ...infrastructure.tables import execution_events
 from ..recorded_event import RecordedEvent, select_events, to_recorded_event
 from .checkpoints import claim, move, quarantine, quarantined_ids, release, short_transaction, stop
-from .protocol import Projection, batch_statements, may_quarantine
+from .protocol import Projection, batch_statements, handled, may_quarantine
 
 
 def project(engine: Engine, projection: Projection, ledger: str, limit: int) -> int:
@@ -62,9 +62,8 @@ def read_events(
 ) -> list[RecordedEvent]:
     """The events that a projection handles behind `begin`, up to `end`, of executions that it leaves not out."""
     event = execution_events.c
-    page = select_events(ledger).where(event.position > begin, event.position <= end).order_by(event.position)
-    if projection.types is not None:
-        page = page.where(event.type.in_(projection.types))
+    page = select_events(ledger).where(event.position > begin, event.position <= end, handled(projection))
+    page = page.order_by(event.position)
     if execution_id is not None:
         page = page.where(event.execution_id == execution_id)
     events = [to_recorded_event(row) for row in connection.execute(page)]

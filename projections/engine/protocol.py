@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from typing import Protocol
 
-from sqlalchemy import Executable, Table
+from sqlalchemy import ColumnElement, Executable, Table, true
 
+from ...infrastructure.tables import execution_events
 from ..recorded_event import RecordedEvent
 
 
 class Projection(Protocol):
     """Tables derived from the events of each ledger, which can be thrown away and made again.
 
-    It may have two more things. `batch(events) -> statements` does for several events of one ledger, in order, what
-    `statements` does for each: far fewer statements, the same rows. `quarantines = True` says that its rows of one
-    execution do not depend on those of another, so that an event that fails sets aside that execution only.
+    It may have three more things. `only` is a condition on the columns of `execution_events`: events that do not meet
+    it change nothing, and are passed by unread. `batch(events) -> statements` does for several events of one ledger,
+    in order, what `statements` does for each: far fewer statements, the same rows. `quarantines = True` says that its
+    rows of one execution do not depend on those of another, so that an event that fails sets aside that execution only.
     """
 
     @property
@@ -46,6 +48,13 @@ def batch_statements(projection: Projection, events: Sequence[RecordedEvent]) ->
         return
     for event in events:
         yield from projection.statements(event)
+
+
+def handled(projection: Projection) -> ColumnElement[bool]:
+    """The condition on `execution_events` for the events that a projection handles."""
+    types = projection.types
+    of_types = true() if types is None else execution_events.c.type.in_(types)
+    return of_types & getattr(projection, "only", true())
 
 
 def may_quarantine(projection: Projection) -> bool:

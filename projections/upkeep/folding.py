@@ -105,7 +105,7 @@ def fold_executions(
     if long:
         page = page.execution_options(yield_per=_FETCH)
     folded: Folded | None = None
-    result = connection.execute(page)
+    result: Any = connection.execute(page)
     for row in chain.from_iterable(result.partitions()) if long else result.all():
         if folded is None or row[0] != folded.id:
             if folded is not None:
