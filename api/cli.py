@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from .terminal import reading_commands, reap_command, record_command, upkeep_commands
+from .terminal import keys_commands, reading_commands, reap_command, record_command, upkeep_commands
 from .terminal.errors import EXIT_CODES, RECORD_EXIT_CODES, explain, print_error
 from .terminal.options import Actor, Database, Given, LedgerName, load_settings
 
@@ -82,6 +82,7 @@ app.command("rebuild", help=upkeep_commands.REBUILD_HELP, short_help="Build a pr
     upkeep_commands.rebuild
 )
 app.command("projections")(upkeep_commands.projections)
+app.add_typer(keys_commands.keys, name="keys")
 app.command("reap", help=reap_command.HELP, short_help="End the runs whose lease expired.")(reap_command.reap)
 
 

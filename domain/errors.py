@@ -220,3 +220,10 @@ class UnknownProjection(LedgerError):
 
     name: str
     known: str
+
+
+class UnknownKey(LedgerError):
+    """There is no API key {key_id!r} in ledger {ledger!r}. `execution-ledger keys list` shows those that there are."""
+
+    key_id: str
+    ledger: str

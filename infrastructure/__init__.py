@@ -1,6 +1,7 @@
 """The event store, its tables and migrations, and the repositories that stand over them."""
 
 from .announcer import Announcer
+from .api_keys import SCOPES, ApiKey, NewKey, create_key, find_key, list_keys, revoke_key, rotate_key
 from .base_repository import BaseRepository, WriteOptions
 from .connections import configure_sqlite, create_engine, create_sync_engine
 from .entity import EXECUTIONS, Entity
@@ -23,7 +24,9 @@ from .writing import BulkReport, GroupWriter
 
 __all__ = [
     "EXECUTIONS",
+    "SCOPES",
     "Announcer",
+    "ApiKey",
     "Base",
     "BaseRepository",
     "BulkReport",
@@ -42,6 +45,7 @@ __all__ = [
     "LedgerApplication",
     "LedgerMapper",
     "LedgerRecorder",
+    "NewKey",
     "Outcome",
     "Reaped",
     "Request",
@@ -53,11 +57,16 @@ __all__ = [
     "compute_root",
     "configure_sqlite",
     "create_engine",
+    "create_key",
     "create_schema",
     "create_sync_engine",
     "describe_run",
+    "find_key",
+    "list_keys",
     "metadata",
     "migrate",
     "migrate_engine",
     "reap_expired_leases",
+    "revoke_key",
+    "rotate_key",
 ]

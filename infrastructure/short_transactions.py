@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Engine
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from .connections import can_go_direct, check_connection, go_direct
+from .connections import can_go_direct, check_connection, go_direct, write_transaction
 from .database_errors import committing, translated
 
 _T = TypeVar("_T")
@@ -45,3 +46,13 @@ def work_directly(connection: Connection, work: Callable[[Connection], _T]) -> _
         return done
 
     return go_direct(connection, run)
+
+
+@contextmanager
+def short_transaction(engine: Engine) -> Iterator[Connection]:
+    """A transaction of its own, committed at the end; on SQLite it has the write lock from its start."""
+    with engine.connect() as connection:
+        check_connection(connection)
+        with write_transaction(connection, savepoint=False):
+            yield connection
+        connection.commit()

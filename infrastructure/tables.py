@@ -313,6 +313,24 @@ projection_rebuilds = Table(
 """Rebuilds that are under way, or were swapped in and can still be rolled back."""
 
 
+api_keys = Table(
+    "api_keys",
+    metadata,
+    _key("ledger_id", Name),
+    _key("key_id", Name),
+    Column("digest", LargeBinary, nullable=False),
+    Column("name", Name, nullable=False),
+    Column("scopes", Text, nullable=False),
+    Column("created_at", UTCDateTime, nullable=False),
+    Column("created_by", Name),
+    Column("expires_at", UTCDateTime),
+    Column("revoked_at", UTCDateTime),
+    Column("used_at", UTCDateTime),
+    Index("api_keys_key_id", "key_id"),  # not unique: a cluster could not hold that across its nodes
+)
+"""Keys of the HTTP service: never the secret, only its digest."""
+
+
 def _quoted(values: Any) -> str:
     return ", ".join(f"'{value}'" for value in values)
 

@@ -29,6 +29,7 @@ from ...domain import (
     UnitRefused,
     UnknownEventType,
     UnknownExecution,
+    UnknownKey,
     UnknownProjection,
     UnknownStep,
     VersionConflict,
@@ -80,6 +81,7 @@ ERRORS: dict[type[LedgerError], Kind] = {
         503, "not-projected", "The read model is not there yet", "Try again later.", ("position", "min_position"), 1
     ),
     RebuildRefused: Kind(409, "rebuild-refused", "The rebuild cannot do this now", None, ("projection", "remedy")),
+    UnknownKey: Kind(404, "unknown-key", "API key not found"),
     UnknownProjection: Kind(404, "unknown-projection", "Projection not found", None, ("known",)),
     LedgerBusy: Kind(503, "ledger-busy", "The ledger is busy", _RETRY, (), 1, "Too many writers at once."),
     StoreUnavailable: Kind(

@@ -14,29 +14,15 @@ from rich.text import Text
 from sqlalchemy import Engine
 
 from ...domain import UnknownProjection
-from ...infrastructure import Settings, check_schema, create_sync_engine
-from ...infrastructure.database_errors import translated
+from ...infrastructure import Settings
 from ...projections import ProjectionControl, ProjectionStatus, Rebuild, RebuildReport
 from ...projections import verify as find_differences
-from ..runtime import PROJECTIONS, NothingRecorded, check_folder
+from ..runtime import PROJECTIONS
 from . import show_json
+from .opened import opened
 from .show_text import count, line, local_time, make_console
 
 _HISTORY = "execution_history"
-
-
-@contextmanager
-def _opened(settings: Settings) -> Iterator[Engine]:
-    file = check_folder(settings.database_url)
-    if file is not None and not file.exists():
-        raise NothingRecorded(path=str(file))
-    engine = create_sync_engine(settings.database_url)
-    try:
-        with translated(), engine.connect() as connection:
-            check_schema(connection)
-        yield engine
-    finally:
-        engine.dispose()
 
 
 @contextmanager
@@ -53,7 +39,7 @@ def _progress(unit: str) -> Iterator[Any]:
 def verify_and_show(settings: Settings, *, hashes: bool, json: bool) -> int:
     """Each difference as it is found; 1 where there is one."""
     console, found, done = make_console(), [], 0
-    with _opened(settings) as engine, _progress("executions") as show:
+    with opened(settings) as engine, _progress("executions") as show:
 
         def tell(progress: Any) -> None:
             nonlocal done
@@ -79,7 +65,7 @@ def verify_and_show(settings: Settings, *, hashes: bool, json: bool) -> int:
 def rebuild_and_show(settings: Settings, projection: str, *, check: bool, keep: bool) -> int:
     """Build, tell what differs, and swap it in unless it is only to be checked."""
     console = make_console()
-    with _opened(settings) as engine:
+    with opened(settings) as engine:
         rebuild = _rebuild(engine, settings, projection)
         with _progress(projection) as show:
             rebuild.build(lambda progress: show(progress.done, progress.total))
@@ -100,7 +86,7 @@ def rebuild_and_show(settings: Settings, projection: str, *, check: bool, keep: 
 def end_rebuild(settings: Settings, projection: str, *, roll_back: bool) -> int:
     """Roll back what was swapped in, or forget what it replaced."""
     console = make_console()
-    with _opened(settings) as engine:
+    with opened(settings) as engine:
         rebuild = _rebuild(engine, settings, projection)
         if roll_back:
             left = rebuild.roll_back()
@@ -134,7 +120,7 @@ def _show_report(console: Any, report: RebuildReport) -> None:
 def show_projections(settings: Settings, retry: str | None, *, json: bool) -> None:
     """A line for each, the longest lag first."""
     console = make_console()
-    with _opened(settings) as engine:
+    with opened(settings) as engine:
         control = ProjectionControl(engine, PROJECTIONS)
         if retry is not None and not control.retry(retry, settings.ledger):
             console.print(Text(f"{line(retry)} has not stopped.", "dim"))

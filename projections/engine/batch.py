@@ -11,9 +11,10 @@ from sqlalchemy.exc import SQLAlchemyError
 from ...domain import LedgerBusy, SchemaNotReady, StoreUnavailable
 from ...infrastructure.database_errors import translate
 from ...infrastructure.root import read_size
+from ...infrastructure.short_transactions import short_transaction
 from ...infrastructure.tables import execution_events
 from ..recorded_event import RecordedEvent, select_events, to_recorded_event
-from .checkpoints import claim, move, quarantine, quarantined_ids, release, short_transaction, stop
+from .checkpoints import claim, move, quarantine, quarantined_ids, release, stop
 from .protocol import Projection, batch_statements, handled, may_quarantine
 
 

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Collection
 from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Connection, Engine, delete, func, insert, select, update
+from sqlalchemy import Connection, delete, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from ...infrastructure.connections import check_connection, write_transaction
 from ...infrastructure.event_store import utc_now
 from ...infrastructure.tables import execution_streams, ledgers, projection_checkpoints, quarantined_executions
 from .protocol import Projection
@@ -24,16 +22,6 @@ class Checkpoint(NamedTuple):
 
     position: int
     failed_position: int | None
-
-
-@contextmanager
-def short_transaction(engine: Engine) -> Iterator[Connection]:
-    """A transaction of its own, committed at the end; on SQLite it has the write lock from its start."""
-    with engine.connect() as connection:
-        check_connection(connection)
-        with write_transaction(connection, savepoint=False):
-            yield connection
-        connection.commit()
 
 
 def claim(connection: Connection, projection: str, ledger: str) -> Checkpoint | None:

@@ -12,9 +12,10 @@ from sqlalchemy import Engine, Select, func, select
 from ...domain import InvalidInput, UnknownProjection, check_ledger, stream_id
 from ...domain.values import check_int
 from ...infrastructure.database_errors import translated
+from ...infrastructure.short_transactions import short_transaction
 from ...infrastructure.tables import ledgers, projection_checkpoints, quarantined_executions
 from .batch import take_back
-from .checkpoints import Quarantined, read_quarantined, short_transaction, start_again
+from .checkpoints import Quarantined, read_quarantined, start_again
 from .protocol import Projection
 
 _T = TypeVar("_T")

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Engine
 
 from ...domain import check_ledger
 from ...infrastructure.database_errors import translated
-from ..engine.checkpoints import short_transaction
+from ...infrastructure.short_transactions import short_transaction
 from ..engine.protocol import Projection
 from .rebuild_follower import FollowerTarget
 from .rebuild_history import HistoryTarget

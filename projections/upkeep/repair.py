@@ -10,6 +10,7 @@ from ...domain import UnknownExecution, check_ledger, stream_id
 from ...domain.limits import KEY_LENGTH
 from ...domain.values import check_text
 from ...infrastructure.database_errors import translated
+from ...infrastructure.short_transactions import short_transaction
 from ...infrastructure.tables import (
     STATUSES,
     ExecutionHistory,
@@ -17,7 +18,6 @@ from ...infrastructure.tables import (
     execution_streams,
     ledgers,
 )
-from ..engine.checkpoints import short_transaction
 from .differences import Difference
 from .folding import Folded, among, fold_executions
 from .verify import head_as_it_should_be, verify_executions, verify_head

@@ -59,7 +59,8 @@ def test_projections_are_shown_with_their_lag(cli_on_both: Cli) -> None:
     cli.run("record", "--", "true")
     rows = [row.split() for row in cli.text("projections").splitlines()]
     assert rows[0] == ["projection", "position", "lag", "state"]
-    assert {tuple(row[:2]) for row in rows[1:]} == {("run_statistics", "0"), ("execution_time_marks", "0")}
+    names = {"run_statistics", "execution_time_marks", "execution_snapshots"}
+    assert {tuple(row[:2]) for row in rows[1:]} == {(name, "0") for name in names}
     cli.run("rebuild", "run_statistics")
     found = {each["projection"]: each for each in cli.json("projections")["projections"]}
     assert found["run_statistics"]["lag"] == 0
