@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import event
+from sqlalchemy import Engine, event
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 
 from ..domain import InvalidInput, LedgerError, SchemaNotReady
@@ -50,6 +50,8 @@ class Ledger:
 
     settings: Settings
     engine: AsyncEngine
+    sync_engine: Engine
+    """The same database, for what runs in threads: one connection, for the service's own work."""
     sessions: async_sessionmaker[AsyncSession]
     store: EventStore
 
@@ -73,11 +75,13 @@ async def open_ledger(settings: Settings, *, create: bool = True) -> AsyncIterat
     check_folder(settings.database_url)
     engine = create_engine(settings.database_url, pool_size=settings.pool_size, **_connect_options(settings))
     _bound_idle_transactions(engine, min(IDLE_TIMEOUT, settings.lease_ttl))
+    sync_engine = create_sync_engine(settings.database_url, pool_size=1, **_connect_options(settings))
     try:
         await _check_schema(engine, settings, migrating=create and file is not None)
         sessions = async_sessionmaker(engine, expire_on_commit=False)
-        yield Ledger(settings, engine, sessions, EventStore(limits=settings.limits))
+        yield Ledger(settings, engine, sync_engine, sessions, EventStore(limits=settings.limits))
     finally:
+        sync_engine.dispose()
         await engine.dispose()
 
 
@@ -85,8 +89,7 @@ async def open_ledger(settings: Settings, *, create: bool = True) -> AsyncIterat
 async def projecting(ledger: Ledger, store: EventStore) -> AsyncIterator[Heads]:
     """Keep the projections up to date, and know the sizes of ledgers as they grow; `store` tells of its own commits."""
     settings = ledger.settings
-    engine = create_sync_engine(settings.database_url, pool_size=1, **_connect_options(settings))
-    announcer = store.announcer = Announcer(engine)
+    announcer = store.announcer = Announcer(ledger.sync_engine)
     heads = Heads(ledger.engine, announcer=announcer, poll=settings.projection_interval)
     projector = Projector(
         settings.database_url, PROJECTIONS, heads, workers=settings.projectors, poll=settings.projection_interval
@@ -96,7 +99,6 @@ async def projecting(ledger: Ledger, store: EventStore) -> AsyncIterator[Heads]:
             yield heads
     finally:
         await asyncio.to_thread(announcer.close)
-        engine.dispose()
 
 
 @asynccontextmanager
@@ -106,13 +108,9 @@ async def auditing(ledger: Ledger) -> AsyncIterator[Audited]:
     if not settings.audit_interval:
         yield Audited()
         return
-    engine = create_sync_engine(settings.database_url, pool_size=1, **_connect_options(settings))
-    auditor = BackgroundAuditor(engine, sample=settings.audit_sample, every=settings.audit_interval)
-    try:
-        async with auditor.running():
-            yield auditor.audited
-    finally:
-        engine.dispose()
+    auditor = BackgroundAuditor(ledger.sync_engine, sample=settings.audit_sample, every=settings.audit_interval)
+    async with auditor.running():
+        yield auditor.audited
 
 
 def tune_interpreter() -> None:

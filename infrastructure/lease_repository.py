@@ -40,6 +40,11 @@ class LeaseRepository(BaseRepository[Model]):
             lambda connection: self._leases.take(connection, self.ledger, target, holder=holder, ttl=ttl)
         )
 
+    async def find_lease(self, id: int | str, token: int) -> Lease:
+        """The lease with this token, as its holder told it; `LeaseLost` where it is no longer the one that counts."""
+        target = self._target(id)
+        return await self._read(lambda session: self._leases.find(session.connection(), self.ledger, target, token))
+
     async def renew_lease(self, lease: Lease, *, ttl: float = DEFAULT_TTL) -> Lease:
         """Let it last `ttl` seconds from now on; `LeaseLost` where it is somebody else's, or its run was reaped."""
         return await self._transact(lambda connection: self._leases.renew(connection, lease, ttl), single=True)

@@ -100,6 +100,24 @@ class Leases:
         with write_transaction(connection, savepoint=False):
             return connection.execute(delete(execution_leases).where(*_is(lease))).rowcount == 1
 
+    def find(self, connection: Connection, ledger: str, target: int | str, token: int) -> Lease:
+        """The lease with this token, for whoever kept no more of it; `LeaseLost` where it does not count."""
+        stream, lease = execution_streams.c, execution_leases.c
+        mine = (lease.ledger_id == stream.ledger_id) & (lease.execution_id == stream.execution_id)
+        named = stream.job_id == target if isinstance(target, str) else stream.id == target
+        found = connection.execute(
+            select(stream.id, stream.job_id, stream.deleted, execution_leases)
+            .join_from(execution_streams, execution_leases, mine, isouter=True)
+            .where(stream.ledger_id == ledger, named)
+        ).one_or_none()
+        if found is None or found.deleted:
+            raise UnknownExecution(ledger=ledger, target=target)
+        if found.token != token:
+            raise LeaseLost(key=found.job_id, token=token)
+        return Lease(
+            ledger, found.id, found.job_id, found.execution_id, token, found.holder, found.taken_at, found.expires_at
+        )
+
     def find_expired(
         self, connection: Connection, *, ledger: str | None = None, after: Expired | None = None, limit: int = 100
     ) -> list[Expired]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from ..domain import DEFAULT_TTL, Limits
@@ -44,7 +44,9 @@ class Settings(BaseSettings):
         gt=0,
         description="Days for which a command id is remembered; `serve` forgets older ones once an hour.",
     )
-    host: str = Field(default="127.0.0.1", description="Address that `serve` listens on; a loopback address.")
+    host: str = Field(
+        default="127.0.0.1", description="Address that `serve` listens on; without `auth` a loopback address."
+    )
     port: int = Field(default=8470, ge=0, le=65535, description="Port that `serve` listens on; 0 takes a free one.")
     pool_size: int = Field(default=10, ge=1, le=1000, description="Database connections that `serve` keeps open.")
 
@@ -78,6 +80,44 @@ class Settings(BaseSettings):
         "0 takes none.",
     )
     audit_sample: int = Field(default=20, ge=1, le=1000, description="Executions in such a sample.")
+
+    auth: bool = Field(
+        default=False,
+        description="Whether `serve` asks for an API key or a token. Without, it listens on a loopback address only.",
+    )
+    key_cache: float = Field(
+        default=10,
+        ge=0,
+        le=3600,
+        description="Seconds for which `serve` remembers that a key or token is good: a revoked key ends within them.",
+    )
+    oidc_issuer: str | None = Field(
+        default=None, description="Issuer of the JWT bearer tokens that `serve` takes beside keys; none, if not set."
+    )
+    oidc_audience: str | None = Field(default=None, description="Audience that such tokens must be for.")
+    oidc_jwks_url: str | None = Field(
+        default=None, description="Where the issuer's keys are; what its discovery document says, if not set."
+    )
+    oidc_ledger_claim: str = Field(default="ledger", description="Claim that names the ledger of a token.")
+    oidc_scope_claim: str = Field(
+        default="scope",
+        description="Claim with its scopes: text with blanks, or a list; `ledger:read` counts as `read`.",
+    )
+    oidc_actor_claim: str = Field(default="sub", description="Claim that is recorded as the actor.")
+    metrics_token: SecretStr | None = Field(
+        default=None,
+        description="Bearer token for `/metrics`, which tells of all ledgers; without one, `auth` hides it.",
+    )
+    rate_limit: float = Field(
+        default=0,
+        ge=0,
+        description="Requests a second that one key or token (without `auth`: one address) may send, ten seconds' "
+        "worth at once; 0 for any number.",
+    )
+    cors_origins: list[str] = Field(
+        default=[], description="Origins whose pages may call the service, as a JSON list; none, if not set."
+    )
+    workers: int = Field(default=1, ge=1, le=64, description="Processes that `serve` listens with.")
 
     @property
     def limits(self) -> Limits:

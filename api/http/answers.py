@@ -6,17 +6,24 @@ from datetime import datetime
 from typing import Any, cast
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, create_model
+from pydantic import Field, create_model
 
 from ...domain import FIELDS
+from ...projections import (
+    Change,
+    Comparison,
+    EndedRun,
+    EventCount,
+    Explanation,
+    FailureReason,
+    FieldChange,
+    ProjectionStatus,
+    Statistics,
+    StepChange,
+    TouchedRun,
+)
 from .schemas import DESCRIPTIONS, field_type
-
-
-class Answer(BaseModel):
-    """Base of all answers. Times are UTC, as ISO 8601 with Z."""
-
-    model_config = ConfigDict(extra="forbid")
-
+from .struct_models import Answer, struct_model
 
 _GIVEN: dict[str, Any] = {
     "execution_id": (str, Field(description="The id that paths take: the caller's own, the same as `job_id`.")),
@@ -104,6 +111,119 @@ class TimelineAnswer(Answer):
     next_version: int | None = Field(description="`from_version` for the page that follows; null on the last one.")
 
 
+class ExecutionEvents(Answer):
+    """A page of the events of one execution."""
+
+    job_id: str
+    events: list[Event]
+    next_version: int | None = Field(description="`from_version` for the page that follows; null on the last one.")
+
+
+class DiffAnswer(Answer):
+    """What happened to an execution between two moments."""
+
+    job_id: str
+    from_version: int
+    to_version: int
+    before_exists: bool
+    after_exists: bool
+    changes: list[struct_model(Change)]  # type: ignore[valid-type]
+    steps: list[struct_model(StepChange)]  # type: ignore[valid-type]
+
+
+class ExplanationAnswer(Answer):
+    """The event that each value comes from."""
+
+    job_id: str
+    fields: dict[str, struct_model(Explanation)]  # type: ignore[valid-type]
+
+
+ComparisonAnswer = struct_model(Comparison, "ComparisonAnswer")
+
+
+class AuditedEvent(Answer):
+    """An event and what it changed."""
+
+    event: Event
+    changes: dict[str, struct_model(FieldChange)]  # type: ignore[valid-type]
+
+
+class AuditPage(Answer):
+    """A page of an audit."""
+
+    events: list[AuditedEvent]
+    next_cursor: str | None = Field(description="For the page behind this one; null where there is nothing now.")
+    previous_cursor: str | None = Field(description="For the page before this one.")
+    complete: bool = Field(description="False where a bound on the events looked at ended the page: go on.")
+    scanned: int = Field(description="Events that were looked at.")
+
+
+CountAnswer = struct_model(EventCount, "CountAnswer")
+
+
+class TouchedRuns(Answer):
+    """Runs that belong to one piece of work."""
+
+    runs: list[struct_model(TouchedRun)]  # type: ignore[valid-type]
+
+
+class StatisticsAnswer(Answer):
+    """Counts and percentiles, one for each group."""
+
+    groups: list[struct_model(Statistics)]  # type: ignore[valid-type]
+
+
+class FailureReasons(Answer):
+    """Why runs failed."""
+
+    reasons: list[struct_model(FailureReason)]  # type: ignore[valid-type]
+
+
+class EndedRuns(Answer):
+    """Runs that ended."""
+
+    runs: list[struct_model(EndedRun)]  # type: ignore[valid-type]
+
+
+class LeaseAnswer(Answer):
+    """The right to work on an execution, until it expires."""
+
+    job_id: str
+    token: int = Field(description="Send it as X-Lease-Token with every command.")
+    holder: str
+    taken_at: datetime
+    expires_at: datetime
+
+
+class BatchItem(Answer):
+    """What became of one item."""
+
+    status: int = Field(description="As if it had been sent alone.")
+    execution: Execution | None = Field(description="As it is now; null where it was refused, or is deleted.")  # type: ignore[valid-type]
+    problem: dict[str, Any] | None = Field(description="Problem details, where it was refused.")
+
+
+class BatchAnswer(Answer):
+    """What became of each item, in their order."""
+
+    results: list[BatchItem]
+
+
+class Projections(Answer):
+    """How far each projection has read the ledger."""
+
+    projections: list[struct_model(ProjectionStatus)]  # type: ignore[valid-type]
+
+
+class ProjectionLag(Answer):
+    """How far a projection is behind."""
+
+    projection: str
+    position: int
+    lag: int = Field(description="Events that it has not read yet.")
+    stopped: bool = Field(description="Whether it waits for a retry.")
+
+
 class LedgerAnswer(Answer):
     """A ledger in numbers."""
 
@@ -112,6 +232,7 @@ class LedgerAnswer(Answer):
     executions: int = Field(description="Executions that are not deleted.")
     statuses: dict[str, int]
     created_at: datetime | None = Field(description="Null for a ledger without events.")
+    projections: list[ProjectionLag]
 
 
 class RootAnswer(Answer):

@@ -7,13 +7,32 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
 from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
+from starlette.middleware.gzip import GZipMiddleware
 
 from ...infrastructure import Settings
 from ..runtime import auditing, open_ledger, open_writer, projecting
-from . import problem_docs, routes_commands, routes_executions, routes_ledger
+from . import (
+    problem_docs,
+    routes_audit,
+    routes_batch,
+    routes_commands,
+    routes_executions,
+    routes_feed,
+    routes_leases,
+    routes_ledger,
+    routes_replay,
+    routes_service,
+    routes_statistics,
+)
+from .authentication import Authentication, Authenticator
+from .envelope import Envelope
 from .housekeeping import forget_receipts_hourly, reap_regularly
 from .loopback import LoopbackOnly, RawPaths
+from .metrics import Metrics
 from .problems import install_problems
+from .rate_limit import RateLimit
+from .tokens import Tokens
 
 PREFIX = "/api/v1"
 
@@ -21,12 +40,27 @@ _DESCRIPTION = """\
 Every change of an execution is an event that is appended and never overwritten. Reads answer from the history.
 
 Errors are RFC 9457 problem details; programs look at `type`. Times are UTC, as ISO 8601. Job ids in paths are
-percent-encoded. There is no authentication yet, so the service listens on a loopback address only.
+percent-encoded. Where the service asks for credentials, they are an API key or an OIDC token, each of one ledger.
 """
+_ROUTES = (
+    routes_executions,
+    routes_commands,
+    routes_leases,
+    routes_batch,
+    routes_replay,
+    routes_ledger,
+    routes_feed,
+    routes_audit,
+    routes_statistics,
+)
 _TAGS = [
     {"name": "executions", "description": "Runs of jobs, by the caller's own job id."},
     {"name": "status", "description": "One command for each change of the status, and corrections."},
     {"name": "steps and notes", "description": "What happens inside a run."},
+    {"name": "leases", "description": "Who works on a run, and until when."},
+    {"name": "batches", "description": "Many at once, with an answer for each."},
+    {"name": "audit", "description": "Who did what, when and why; what it changed; downloads."},
+    {"name": "statistics", "description": "How runs ended, how long they took, why they failed."},
     {"name": "ledger", "description": "The events, in the one order of their ledger."},
     {"name": "service", "description": "The process itself."},
 ]
@@ -34,6 +68,7 @@ _TAGS = [
 
 def create_app(settings: Settings) -> FastAPI:
     """An app that opens the database when it starts and closes it when it ends."""
+    tokens = Tokens.of(settings)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -43,6 +78,7 @@ def create_app(settings: Settings) -> FastAPI:
             auditing(ledger) as audited,
             open_writer(ledger) as writer,
         ):
+            app.state.authenticator, app.state.sync_engine = Authenticator(ledger, tokens), ledger.sync_engine
             app.state.ledger, app.state.writer, app.state.heads, app.state.audited = ledger, writer, heads, audited
             housekeeping = [asyncio.create_task(work(ledger)) for work in (forget_receipts_hourly, reap_regularly)]
             try:
@@ -66,12 +102,31 @@ def create_app(settings: Settings) -> FastAPI:
         lifespan=lifespan,
         responses=problem_docs.EVERYWHERE,
     )
-    app.state.settings = settings
-    for router in (routes_executions.router, routes_commands.router, routes_ledger.router):
-        app.include_router(router, prefix=PREFIX)
-    app.include_router(routes_ledger.health)
+    app.state.settings, app.state.metrics, app.state.stopping = settings, Metrics(), asyncio.Event()
+    for routes in _ROUTES:
+        app.include_router(routes.router, prefix=PREFIX)
+    app.include_router(routes_service.router)
     install_problems(app)
     problem_docs.document_problems(app)
-    app.add_middleware(RawPaths)
-    app.add_middleware(LoopbackOnly)
+    _surround(app, settings)
     return app
+
+
+def _surround(app: FastAPI, settings: Settings) -> None:
+    """Add the middleware, from the inside to the outside."""
+    app.add_middleware(GZipMiddleware, minimum_size=1_000, compresslevel=5)
+    if settings.rate_limit:
+        app.add_middleware(RateLimit, rate=settings.rate_limit)
+    app.add_middleware(Authentication)
+    app.add_middleware(RawPaths)
+    if not settings.auth:
+        app.add_middleware(LoopbackOnly, origins=frozenset(settings.cors_origins))
+    if settings.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.cors_origins,
+            allow_methods=["*"],
+            allow_headers=["*"],
+            expose_headers=["ETag", "Link", "Location", "Retry-After", "X-Position", "X-Request-Id"],
+        )
+    app.add_middleware(Envelope)

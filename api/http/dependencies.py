@@ -14,8 +14,12 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from ...domain import ContextFields, InvalidInput
 from ...infrastructure import ExecutionRepository, WriteOptions
 from ...infrastructure.database_errors import translated
-from ...projections import LedgerQueries, ReplayQueries
+from ...projections import AuditQueries, LedgerQueries, ReplayQueries, StatisticsQueries
+from ...projections.engine.fresh import Freshness, wait_until_fresh
 from ..runtime import Ledger
+from .authentication import CurrentPrincipal
+from .problem_kinds import ACTOR_KNOWN, FOREIGN_LEDGER
+from .problems import Problem
 from .schemas import Body
 
 # Paths come as they were sent (`RawPaths`), so that an escaped slash stays inside the id.
@@ -45,16 +49,23 @@ Db = Annotated[AsyncSession, Depends(get_db, scope="function")]
 
 def get_ledger_name(
     request: Request,
+    principal: CurrentPrincipal,
     x_ledger: Annotated[
         str | None,
         Header(
             alias="X-Ledger",
-            description="The ledger to use in place of the service's own. To be bounded by credentials later.",
+            description="The ledger to use in place of the service's own; with a key or token, only its own.",
         ),
     ] = None,
 ) -> str:
-    """The name of the ledger that a request is about."""
-    return get_ledger(request).settings.ledger if x_ledger is None else _text(x_ledger, "X-Ledger")
+    """The name of the ledger that a request is about: the credentials bound it."""
+    own = principal.ledger or get_ledger(request).settings.ledger
+    if x_ledger is None:
+        return own
+    name = _text(x_ledger, "X-Ledger")
+    if principal.ledger is not None and name != own:
+        raise Problem(FOREIGN_LEDGER)
+    return name
 
 
 LedgerName = Annotated[str, Depends(get_ledger_name)]
@@ -62,13 +73,18 @@ LedgerName = Annotated[str, Depends(get_ledger_name)]
 
 def get_context(
     request: Request,
+    principal: CurrentPrincipal,
     x_actor: Annotated[
-        str | None, Header(alias="X-Actor", description="Who did it; to be taken from credentials later.")
+        str | None,
+        Header(alias="X-Actor", description="Who did it, where nobody needs a key: else it is whose key that is."),
     ] = None,
     x_reason: Annotated[str | None, Header(alias="X-Reason", description="Why.")] = None,
     x_correlation_id: Annotated[
         str | None,
-        Header(alias="X-Correlation-Id", description="The piece of work it belongs to, across executions."),
+        Header(
+            alias="X-Correlation-Id",
+            description="The piece of work it belongs to, across executions; the X-Request-Id, if left out.",
+        ),
     ] = None,
     x_causation_id: Annotated[
         str | None, Header(alias="X-Causation-Id", description="What directly led to it.")
@@ -79,10 +95,14 @@ def get_context(
 ) -> ContextFields:
     """Who, why and in connection with what, as the headers tell."""
     trace = _TRACEPARENT.match(traceparent or "")
+    actor = _text(x_actor, "X-Actor") if x_actor else None
+    if principal.actor is not None and actor not in (None, principal.actor):
+        raise Problem(ACTOR_KNOWN)
+    correlation = x_correlation_id or request.headers.get("x-request-id")
     return {
-        "actor": _text(x_actor, "X-Actor") if x_actor else get_ledger(request).settings.actor,
+        "actor": principal.actor or actor or get_ledger(request).settings.actor,
         "reason": _text(x_reason, "X-Reason") if x_reason else None,
-        "correlation_id": _text(x_correlation_id, "X-Correlation-Id") if x_correlation_id else None,
+        "correlation_id": _text(correlation, "X-Correlation-Id") if correlation else None,
         "causation_id": _text(x_causation_id, "X-Causation-Id") if x_causation_id else None,
         "trace_id": trace[1] if trace else None,
     }
@@ -91,7 +111,28 @@ def get_context(
 CallContext = Annotated[ContextFields, Depends(get_context)]
 
 
-def get_reader(request: Request, db: Db, ledger: LedgerName) -> ExecutionRepository:
+async def get_freshness(
+    db: Db,
+    ledger: LedgerName,
+    min_position: Annotated[
+        int | None,
+        Header(
+            alias="X-Min-Position",
+            ge=0,
+            le=2**63 - 1,
+            description="Answer not before this position is known: `X-Position` of a write (503 after 5 s).",
+        ),
+    ] = None,
+) -> int | None:
+    """The position that an answer must know of, once the database does."""
+    await wait_until_fresh(db, ledger, Freshness.of(min_position, 5.0))
+    return min_position
+
+
+MinPosition = Annotated[int | None, Depends(get_freshness)]
+
+
+def get_reader(request: Request, db: Db, ledger: LedgerName, _: MinPosition) -> ExecutionRepository:
     """The repository, for reading."""
     return ExecutionRepository(db, ledger=ledger, store=get_ledger(request).store)
 
@@ -101,20 +142,38 @@ def get_writer(request: Request, db: Db, ledger: LedgerName, context: CallContex
     return ExecutionRepository(db, ledger=ledger, writer=request.app.state.writer, **context)
 
 
-def get_queries(db: Db, ledger: LedgerName) -> LedgerQueries:
+def get_leasing(request: Request, db: Db, ledger: LedgerName, context: CallContext) -> ExecutionRepository:
+    """The repository, for leases: each is a short transaction of its own."""
+    return ExecutionRepository(db, ledger=ledger, store=get_ledger(request).store, **context)
+
+
+def get_queries(db: Db, ledger: LedgerName, _: MinPosition) -> LedgerQueries:
     """Questions to the ledger."""
     return LedgerQueries(db, ledger=ledger)
 
 
-def get_replay(db: Db, ledger: LedgerName) -> ReplayQueries:
+def get_replay(db: Db, ledger: LedgerName, _: MinPosition) -> ReplayQueries:
     """Questions about how executions were."""
     return ReplayQueries(db, ledger=ledger)
+
+
+def get_audit(db: Db, ledger: LedgerName, _: MinPosition) -> AuditQueries:
+    """Questions of an audit."""
+    return AuditQueries(db, ledger=ledger)
+
+
+def get_statistics(db: Db, ledger: LedgerName, min_position: MinPosition) -> StatisticsQueries:
+    """Questions about how runs ended."""
+    return StatisticsQueries(db, ledger=ledger, min_position=min_position)
 
 
 Reader = Annotated[ExecutionRepository, Depends(get_reader)]
 Writer = Annotated[ExecutionRepository, Depends(get_writer)]
 Queries = Annotated[LedgerQueries, Depends(get_queries)]
 Replay = Annotated[ReplayQueries, Depends(get_replay)]
+Audit = Annotated[AuditQueries, Depends(get_audit)]
+Statistics = Annotated[StatisticsQueries, Depends(get_statistics)]
+Leasing = Annotated[ExecutionRepository, Depends(get_leasing)]
 
 
 def get_command_id(
@@ -144,8 +203,19 @@ def get_options(
             examples=['"7"'],
         ),
     ] = None,
+    x_lease_token: Annotated[
+        int | None,
+        Header(
+            alias="X-Lease-Token",
+            ge=1,
+            le=2**63 - 1,
+            description="The token of your lease: refuse (412) once a newer one was taken.",
+        ),
+    ] = None,
 ) -> WriteOptions:
     """Options of a write that changes."""
+    if x_lease_token is not None:
+        command = {**command, "lease": x_lease_token}
     if if_match is None or if_match.strip() == "*":
         return command
     tag = _ETAG.fullmatch(if_match.strip())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import socket
+from collections.abc import Collection
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
@@ -23,8 +24,9 @@ def check_loopback(host: str) -> None:
     if not found or not all(_is_loopback(str(entry[4][0])) for entry in found):
         raise InvalidInput(
             field="host",
-            problem=f"{host!r} is not a loopback address, and there is no authentication yet",
-            remedy="Listen on 127.0.0.1 or ::1; let a proxy with authentication stand before it.",
+            problem=f"{host!r} is not a loopback address, and nobody is asked for a key",
+            remedy="Listen on 127.0.0.1 or ::1, or set EXECUTION_LEDGER_AUTH=on and make a key: "
+            "`execution-ledger keys create`.",
         )
 
 
@@ -38,8 +40,9 @@ def _is_loopback(address: str) -> bool:
 class LoopbackOnly:
     """Refuses what a page of another site makes a browser send here, by its Host (DNS rebinding) or its Origin."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, origins: Collection[str] = ()) -> None:
         self.app = app
+        self._origins = origins
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer, or pass the request on."""
@@ -51,8 +54,8 @@ class LoopbackOnly:
                 refusal = problem_response(MISDIRECTED, f"The Host {authority[:80]!r} is not a loopback address.")
                 return await refusal(scope, receive, send)
             origin = headers.get("origin")
-            if origin is not None and origin != f"{scope['scheme']}://{authority}":
-                refusal = problem_response(FOREIGN_ORIGIN, f"The Origin {origin[:80]!r} is not this service.")
+            if origin not in (None, f"{scope['scheme']}://{authority}", *self._origins):
+                refusal = problem_response(FOREIGN_ORIGIN, f"The Origin {(origin or '')[:80]!r} is not this service.")
                 return await refusal(scope, receive, send)
         return await self.app(scope, receive, send)
 
@@ -73,5 +76,5 @@ class RawPaths:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on with its raw path."""
         if scope["type"] == "http":
-            scope = {**scope, "path": scope["raw_path"].decode("ascii", "replace")}
+            scope["path"] = scope["raw_path"].decode("ascii", "replace")
         await self.app(scope, receive, send)

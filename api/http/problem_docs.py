@@ -12,24 +12,33 @@ from ...domain import (
     DuplicateJobId,
     IllegalTransition,
     InvalidInput,
+    LeaseHeld,
+    LeaseLost,
     LedgerBusy,
     PayloadTooLarge,
     SchemaNotReady,
     StepConflict,
     StoreUnavailable,
+    UnknownProjection,
     UnknownStep,
     VersionConflict,
 )
 from .problem_kinds import (
     EXECUTION_NOT_FOUND,
     FOREIGN_ORIGIN,
+    HEADERS_TOO_LARGE,
     MALFORMED_JSON,
     MISDIRECTED,
     NOT_JSON,
+    NOT_READY,
+    SCOPE_MISSING,
+    TOO_MANY_REQUESTS,
     TYPE_PREFIX,
+    UNAUTHENTICATED,
     Kind,
     find_kind,
 )
+from .problem_kinds import NOT_FOUND as NOTHING_HERE
 
 
 class ProblemDetails(BaseModel):
@@ -78,23 +87,55 @@ def _kinds(*errors: type[Any]) -> list[Kind]:
 
 
 EVERYWHERE = problem_responses(
-    FOREIGN_ORIGIN, MISDIRECTED, *_kinds(InvalidInput, LedgerBusy, StoreUnavailable, SchemaNotReady)
+    UNAUTHENTICATED,
+    SCOPE_MISSING,
+    FOREIGN_ORIGIN,
+    MISDIRECTED,
+    TOO_MANY_REQUESTS,
+    HEADERS_TOO_LARGE,
+    *_kinds(InvalidInput, LedgerBusy, StoreUnavailable, SchemaNotReady),
 )
 """What any route may answer."""
 
 _ETAG = {"ETag": {"description": "The version, for `If-Match`.", "schema": {"type": "string", "examples": ['"7"']}}}
 _LOCATION = {"Location": {"description": "Where it is found.", "schema": {"type": "string", "format": "uri-reference"}}}
-_VERSIONED: dict[int | str, dict[str, Any]] = {200: {"description": "The execution", "headers": _ETAG}}
+_POSITION = {
+    "X-Position": {
+        "description": "Of the last event that was written, for `X-Min-Position`.",
+        "schema": {"type": "integer"},
+    }
+}
+_VERSIONED: dict[int | str, dict[str, Any]] = {200: {"description": "The execution", "headers": _ETAG | _POSITION}}
 
+_TEXT: dict[str, Any] = {"schema": {"type": "string"}}
+STREAM: dict[int | str, dict[str, Any]] = {
+    200: {"description": "Server-sent events", "content": {"text/event-stream": _TEXT}}
+}
+EXPORT: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "The file",
+        "headers": {"X-Ledger-Size": {"description": "Up to which position.", "schema": {"type": "integer"}}},
+        "content": dict.fromkeys(("application/x-ndjson", "text/csv", "application/vnd.apache.parquet"), _TEXT),
+    }
+}
+READY = problem_responses(NOT_READY)
+METRICS: dict[int | str, dict[str, Any]] = {
+    200: {"description": "The numbers", "content": {"text/plain": {"schema": {"type": "string"}}}},
+    **problem_responses(NOTHING_HERE),
+}
 NOT_FOUND = problem_responses(EXECUTION_NOT_FOUND)
 READ = {**NOT_FOUND, **_VERSIONED}
 BODY = (MALFORMED_JSON, NOT_JSON, *_kinds(PayloadTooLarge, InvalidInput, CommandIdReused))
 CREATE = {
     **problem_responses(*BODY, *_kinds(DuplicateJobId)),
-    201: {"description": "The new execution", "headers": {**_ETAG, **_LOCATION}},
+    201: {"description": "The new execution", "headers": {**_ETAG, **_POSITION, **_LOCATION}},
 }
 CHANGE = _VERSIONED | problem_responses(EXECUTION_NOT_FOUND, *BODY, *_kinds(IllegalTransition, VersionConflict))
 DELETE = problem_responses(EXECUTION_NOT_FOUND, *_kinds(InvalidInput, CommandIdReused, VersionConflict))
 STEP = _VERSIONED | problem_responses(
     EXECUTION_NOT_FOUND, *BODY, *_kinds(UnknownStep, IllegalTransition, StepConflict, VersionConflict)
 )
+LEASE = problem_responses(EXECUTION_NOT_FOUND, *BODY, *_kinds(LeaseHeld, LeaseLost, IllegalTransition))
+LEASE_RELEASE = problem_responses(EXECUTION_NOT_FOUND, *_kinds(LeaseLost))
+PROJECTION = problem_responses(*_kinds(UnknownProjection))
+BATCH = problem_responses(*BODY)

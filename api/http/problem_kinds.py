@@ -128,6 +128,22 @@ NOT_JSON = Kind(415, "unsupported-media-type", "The body is not JSON", "Send Con
 BODY_TOO_LARGE = Kind(413, "payload-too-large", "The payload is too large", "Store it elsewhere and record a link.")
 FOREIGN_ORIGIN = Kind(403, "foreign-origin", "Another site's page may not call this service")
 MISDIRECTED = Kind(421, "misdirected-request", "Not the host of this service", "Call it by a loopback address.")
+UNAUTHENTICATED = Kind(
+    401, "unauthenticated", "Nobody knows who calls", "Send `Authorization: Bearer` with an API key or a token."
+)
+SCOPE_MISSING = Kind(
+    403, "scope-missing", "The key or token is not for this", "Ask for a key with this scope.", ("scope",)
+)
+FOREIGN_LEDGER = Kind(
+    403, "foreign-ledger", "The key or token is of another ledger", "Leave X-Ledger out, or use another key."
+)
+ACTOR_KNOWN = Kind(
+    403, "actor-known", "The actor is whose key or token it is", "Leave X-Actor out; say more in X-Reason."
+)
+TOO_MANY_REQUESTS = Kind(429, "too-many-requests", "Too many requests", "Wait as long as Retry-After says.")
+HEADERS_TOO_LARGE = Kind(431, "headers-too-large", "The headers are too large", "Send less of them.")
+NOT_READY = Kind(503, "not-ready", "The service is not ready", "Try again later.", (), 5)
+ISSUER_UNAVAILABLE = Kind(503, "issuer-unavailable", "The issuer of tokens does not answer", "Try again later.", (), 5)
 INTERNAL = Kind(500, "internal-error", "Internal error", _RETRY)
 
 

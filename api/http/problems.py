@@ -40,13 +40,18 @@ def problem_response(
     return Response(json.dumps(body), kind.status, {**extra, **(headers or {})}, "application/problem+json")
 
 
-async def _on_ledger_error(_: Request, error: Exception) -> Response:
-    assert isinstance(error, LedgerError)
+def ledger_problem(error: LedgerError) -> Response:
+    """The answer for an error of the domain."""
     kind = find_kind(type(error))
     if kind.status >= 500:
         _log.error("%s: %s", kind.name, error, exc_info=error if kind.status == 500 else None)
     members = {name: error.details[name] for name in kind.members}
     return problem_response(kind, kind.detail or str(error), members)
+
+
+async def _on_ledger_error(_: Request, error: Exception) -> Response:
+    assert isinstance(error, LedgerError)
+    return ledger_problem(error)
 
 
 async def _on_invalid_request(_: Request, error: Exception) -> Response:

@@ -29,6 +29,7 @@ class ExecutionsQuery(_Query):
         None, description="`next_cursor` of the page before: costs the same at any depth, tells no `total`."
     )
     status: list[Status] | None = Field(None, description="One or several.", examples=[["failed", "rejected"]])
+    as_of: Time | None = Field(None, description="The list as it was at this time.")
     created_from: Time | None = None
     created_before: Time | None = None
     run_name_prefix: str | None = Field(None, max_length=KEY_LENGTH)
@@ -62,6 +63,124 @@ class TimelineQuery(_Query):
 
     limit: int = Field(MAX_PAGE, ge=1, le=MAX_PAGE)
     from_version: int = Field(1, ge=1, le=2**63 - 1, description="`next_version` of the page before.")
+
+
+Clock = Annotated[Literal["recorded", "occurred"], Field(description="By the ledger's clock, or the reporters'.")]
+
+
+class MomentQuery(_Query):
+    """Which moment of an execution; now, without any."""
+
+    version: int | None = Field(None, ge=0, le=2**63 - 1, description="Right after this event of it.")
+    as_of: Time | None = Field(None, description="As it was at this time.")
+    by: Clock = "recorded"
+
+
+class DiffQuery(_Query):
+    """Which two moments: versions or times."""
+
+    before: str = Field(max_length=KEY_LENGTH, examples=["1", "2026-01-31T08:00:00Z"])
+    after: str | None = Field(None, max_length=KEY_LENGTH, description="Now, if left out.")
+    by: Clock = "recorded"
+
+
+class ExplainQuery(MomentQuery):
+    """Which fields, at which moment."""
+
+    field: str | None = Field(None, max_length=KEY_LENGTH, description="Only this field.")
+
+
+class CompareQuery(_Query):
+    """Which other run."""
+
+    other: str = Field(min_length=1, max_length=KEY_LENGTH, description="Its job id.")
+
+
+class ReplayQuery(_Query):
+    """How to play a run."""
+
+    speed: float = Field(1, ge=0, le=1e6, description="How many times as fast as it happened; 0: as fast as possible.")
+    from_version: int = Field(1, ge=1, le=2**63 - 1)
+    to_version: int | None = Field(None, ge=1, le=2**63 - 1)
+    by: Clock = "recorded"
+    longest_wait: float | None = Field(None, gt=0, le=86_400, description="Cut longer silences to so many seconds.")
+
+
+class AuditFilters(_Query):
+    """Which events; every given filter must hold."""
+
+    actor: str | None = Field(None, max_length=KEY_LENGTH)
+    type: list[EventType] | None = Field(None, description="One or several; `execution.` may be left out.")
+    job_id: str | None = Field(None, max_length=KEY_LENGTH)
+    status: list[Status] | None = Field(None, description="Events by which an execution reached one of these.")
+    recorded_from: Time | None = None
+    recorded_before: Time | None = None
+    occurred_from: Time | None = None
+    occurred_before: Time | None = None
+    correlation_id: str | None = Field(None, max_length=KEY_LENGTH)
+    trace_id: str | None = Field(None, pattern="^[0-9a-f]{32}$")
+    changed_field: str | None = Field(None, max_length=KEY_LENGTH, examples=["status"])
+    text: str | None = Field(
+        None, min_length=1, max_length=KEY_LENGTH, description="Part of a reason, an error, a message or a note."
+    )
+    after: int | None = Field(None, ge=0, le=2**63 - 1, description="Only positions above this one.")
+    before: int | None = Field(None, ge=0, le=2**63 - 1, description="Only positions below this one.")
+
+
+class AuditQuery(AuditFilters):
+    """Which page of which events."""
+
+    limit: int = Field(100, ge=1, le=MAX_PAGE)
+    cursor: str | None = Field(None, description="`next_cursor` or `previous_cursor` of another page.")
+    order: Literal["newest", "oldest"] = Field("newest", description="Which come first.")
+
+
+class ExportQuery(AuditFilters):
+    """Which events, in which format."""
+
+    format: Literal["jsonl", "csv", "parquet"] = "jsonl"
+
+
+class TouchedQuery(_Query):
+    """Which piece of work."""
+
+    correlation_id: str = Field(min_length=1, max_length=KEY_LENGTH)
+    limit: int = Field(100, ge=1, le=MAX_PAGE)
+
+
+class LastChangeQuery(_Query):
+    """Which field of which execution."""
+
+    job_id: str = Field(min_length=1, max_length=KEY_LENGTH)
+    field: str = Field(max_length=KEY_LENGTH, examples=["status"])
+
+
+class StreamQuery(_Query):
+    """Which events to follow."""
+
+    after: int | None = Field(
+        None, ge=0, le=2**63 - 1, description="The last position seen; the next event, if left out. Last-Event-ID wins."
+    )
+    type: list[EventType] | None = Field(None, description="One or several stored types.")
+    job_id: str | None = Field(None, max_length=KEY_LENGTH)
+
+
+class WindowQuery(_Query):
+    """Runs that ended in a window of whole hours; every given filter must hold."""
+
+    ended_from: Time
+    ended_before: Time
+    limit: int = Field(100, ge=1, le=MAX_PAGE)
+    run_name: list[str] | None = Field(None, description="One or several.")
+    execution_type: list[str] | None = Field(None, description="One or several.")
+    outcome: list[Status] | None = Field(None, description="One or several.")
+
+
+class StatisticsQuery(WindowQuery):
+    """How to group them."""
+
+    by: Literal["hour", "day", "run_name", "execution_type"] | None = Field(None, description="One group, if left out.")
+    after: str | None = Field(None, max_length=KEY_LENGTH, description="The time or name of the last group seen.")
 
 
 class RootQuery(_Query):

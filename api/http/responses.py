@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import msgspec
 from fastapi import Response
 
 from ...domain import FIELDS
-from ...infrastructure import ExecutionHistory, Root
-from ...projections import LedgerSummary, RecordedEvent, StepSpan, Timeline
+from ...infrastructure import EXECUTIONS, ExecutionHistory, ExecutionRepository, Root
+from ...projections import LedgerSummary, ProjectionStatus, RecordedEvent, StepSpan, Timeline
 from .problem_kinds import EXECUTION_NOT_FOUND
 from .problems import Problem
 
@@ -33,6 +33,11 @@ def execution_body(row: ExecutionHistory) -> dict[str, Any]:
     return given | {name: getattr(row, name) for name in FIELDS}
 
 
+def row_body(row: Mapping[str, Any]) -> dict[str, Any]:
+    """An `Execution` of a projected row, whose JSON is decoded."""
+    return execution_body(EXECUTIONS.load(row))
+
+
 def execution_response(
     row: ExecutionHistory | None, status: int = 200, headers: Mapping[str, str] | None = None
 ) -> Response:
@@ -42,12 +47,27 @@ def execution_response(
     return json_response(execution_body(row), status, {"ETag": f'"{row.version}"', **(headers or {})})
 
 
+def written_response(
+    executions: ExecutionRepository,
+    row: ExecutionHistory | None,
+    status: int = 200,
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    """The same after a write, with the position of its last event: for reads that must not be older."""
+    return execution_response(row, status, {**position_header(executions.position), **(headers or {})})
+
+
+def position_header(position: int | None) -> dict[str, str]:
+    """`X-Position`, where there was an event."""
+    return {} if position is None else {"X-Position": str(position)}
+
+
 def events_response(events: list[RecordedEvent], limit: int, order: str) -> Response:
     """An `EventList`, given one event more than the page holds if there is one."""
     page = events[:limit]
     following = page[-1].position if len(events) > limit else None
     body = {
-        "events": [_event(event) for event in page],
+        "events": [event_body(event) for event in page],
         "next_before": following if order == "newest" else None,
         "next_after": following if order == "oldest" else None,
     }
@@ -60,7 +80,7 @@ def timeline_response(timeline: Timeline | None) -> Response:
         raise Problem(EXECUTION_NOT_FOUND)
     body = {
         "job_id": timeline.job_id,
-        "events": [_event(event) for event in timeline.events],
+        "events": [event_body(event) for event in timeline.events],
         "statuses": [msgspec.structs.asdict(span) | {"seconds": span.seconds} for span in timeline.statuses],
         "steps": list(_flat(timeline.steps)),
         "next_version": timeline.next_version,
@@ -68,9 +88,13 @@ def timeline_response(timeline: Timeline | None) -> Response:
     return json_response(body)
 
 
-def ledger_response(summary: LedgerSummary) -> Response:
+def ledger_response(summary: LedgerSummary, statuses: Iterable[ProjectionStatus]) -> Response:
     """A `LedgerAnswer`."""
-    return json_response(summary)
+    projections = [
+        {"projection": each.projection, "position": each.position, "lag": each.lag, "stopped": each.stopped}
+        for each in statuses
+    ]
+    return json_response(msgspec.structs.asdict(summary) | {"projections": projections})
 
 
 def root_response(root: Root) -> Response:
@@ -78,7 +102,8 @@ def root_response(root: Root) -> Response:
     return json_response({"ledger": root.ledger, "size": root.size, "root": root.root.hex()})
 
 
-def _event(event: RecordedEvent) -> dict[str, Any]:
+def event_body(event: RecordedEvent) -> dict[str, Any]:
+    """An `Event`."""
     body = msgspec.structs.asdict(event)
     body["stream_id"] = body.pop("execution_id")
     del body["ledger_id"]  # the request names it

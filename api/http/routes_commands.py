@@ -8,22 +8,29 @@ from fastapi import APIRouter, Response
 
 from . import problem_docs
 from .answers import Execution
+from .authentication import WRITE
 from .commands import COMMANDS, HttpCommand
 from .dependencies import CallContext, ChangeOptions, ExecutionId, StepId, Writer, with_body
 from .json_route import JsonRoute, takes
-from .responses import execution_response
+from .responses import written_response
 from .schemas import Body, Correction, LateOutcome, NoteBody, StepBegin, StepEnd, body_model
 
 router = APIRouter(prefix="/executions/{execution_id}", route_class=JsonRoute)
 
-
-def _add_command(command: HttpCommand) -> None:
-    model = body_model(
+STATUS_BODIES = {
+    command.path: body_model(
         "".join(word.title() for word in command.path.split("-")),
         command.fields,
         required=command.required,
         example=command.example,
     )
+    for command in COMMANDS
+}
+"""What each command of the table takes, by its path."""
+
+
+def _add_command(command: HttpCommand) -> None:
+    model = STATUS_BODIES[command.path]
 
     @takes(model if command.required else model | None)
     async def change_status(
@@ -38,13 +45,14 @@ def _add_command(command: HttpCommand) -> None:
             changed = await executions.update_execution(execution_id, fields, **options)
         else:
             changed = await executions.transition(execution_id, command.event, fields, **options)
-        return execution_response(changed)
+        return written_response(executions, changed)
 
     router.add_api_route(
         f"/{command.path}",
         change_status,
         methods=["POST"],
         operation_id=command.operation_id,
+        dependencies=WRITE,
         summary=command.summary,
         description=f"Records `execution.{command.event or 'progressed'}`. Where that is the status already, nothing.",
         tags=["status"],
@@ -60,6 +68,7 @@ for _command in COMMANDS:
 @router.post(
     "/correct",
     operation_id="correct_execution",
+    dependencies=WRITE,
     summary="Set fields in spite of the rules",
     tags=["status"],
     response_model=Execution,
@@ -73,12 +82,13 @@ async def correct_execution(
     said: Any = with_body(options, body)
     said["reason"] = body.reason or context.get("reason") or ""
     corrected = await executions.correct_execution(execution_id, body.given(), **said)
-    return execution_response(corrected)
+    return written_response(executions, corrected)
 
 
 @router.post(
     "/late-outcome",
     operation_id="report_late_outcome",
+    dependencies=WRITE,
     summary="Keep what a worker reports after the end",
     tags=["status"],
     response_model=Execution,
@@ -90,12 +100,13 @@ async def report_late_outcome(
 ) -> Response:
     """The status stays; the outcome is kept as `late_outcome`."""
     reported = await executions.report_late_outcome(execution_id, **body.given(), **with_body(options, body))
-    return execution_response(reported)
+    return written_response(executions, reported)
 
 
 @router.post(
     "/steps",
     operation_id="start_step",
+    dependencies=WRITE,
     summary="Begin a step",
     tags=["steps and notes"],
     response_model=Execution,
@@ -106,12 +117,13 @@ async def start_step(
 ) -> Response:
     """Inside `parent_step_id`, or directly in the run."""
     begun = await executions.start_step(execution_id, **body.given(), **with_body(options, body))
-    return execution_response(begun)
+    return written_response(executions, begun)
 
 
 @router.post(
     "/steps/{step_id}/finish",
     operation_id="finish_step",
+    dependencies=WRITE,
     summary="End a step",
     tags=["steps and notes"],
     response_model=Execution,
@@ -127,12 +139,13 @@ async def finish_step(
     """As `completed`, unless the body says otherwise."""
     fields = {} if body is None else body.given()
     ended = await executions.finish_step(execution_id, step_id, **fields, **with_body(options, body))
-    return execution_response(ended)
+    return written_response(executions, ended)
 
 
 @router.post(
     "/notes",
     operation_id="add_note",
+    dependencies=WRITE,
     summary="Keep a remark",
     tags=["steps and notes"],
     response_model=Execution,
@@ -141,4 +154,4 @@ async def finish_step(
 async def add_note(execution_id: ExecutionId, body: NoteBody, executions: Writer, options: ChangeOptions) -> Response:
     """A line of output, a traceback, a word; of the run or of one of its steps, also after the end."""
     noted = await executions.add_note(execution_id, **body.given(), **with_body(options, body))
-    return execution_response(noted)
+    return written_response(executions, noted)

@@ -6,19 +6,21 @@ from typing import Annotated, Any, cast
 from urllib.parse import quote
 
 import msgspec
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Query, Request, Response
 
 from ...domain import InvalidInput
-from ...infrastructure import HistoryFilters
+from ...infrastructure import EXECUTIONS, HistoryFilters, HistoryPage
 from ...infrastructure.history_query import Cursor
 from . import problem_docs
 from .answers import Execution, ExecutionList
-from .dependencies import ChangeOptions, CreateOptions, ExecutionId, Reader, Writer, with_body
+from .authentication import READ, WRITE
+from .dependencies import ChangeOptions, CreateOptions, ExecutionId, Reader, Replay, Writer, with_body
 from .json_route import JsonRoute, takes
+from .links import linked
 from .problem_kinds import EXECUTION_NOT_FOUND
 from .problems import Problem
-from .query_schemas import ExecutionsQuery
-from .responses import execution_body, execution_response, json_response
+from .query_schemas import ExecutionsQuery, MomentQuery
+from .responses import execution_body, execution_response, json_response, position_header, written_response
 from .schemas import Body, ExecutionCreate, ExecutionUpdate
 
 PATH = "/api/v1/executions"
@@ -30,6 +32,7 @@ router = APIRouter(prefix="/executions", tags=["executions"], route_class=JsonRo
     "",
     status_code=201,
     operation_id="create_execution",
+    dependencies=WRITE,
     summary="Record a new execution",
     response_model=Execution,
     responses=problem_docs.CREATE,
@@ -38,14 +41,24 @@ router = APIRouter(prefix="/executions", tags=["executions"], route_class=JsonRo
 async def create_execution(body: Body, executions: Writer, options: CreateOptions) -> Response:
     """Pending unless the body says otherwise. Without a `job_id` one is made: see `Location`."""
     created = await executions.create_execution(body.given(), **with_body(options, body))
-    return execution_response(created, 201, {"Location": f"{PATH}/{quote(created.job_id, safe='')}"})
+    return written_response(executions, created, 201, {"Location": f"{PATH}/{quote(created.job_id, safe='')}"})
 
 
-@router.get("", operation_id="list_executions", summary="A page of the history", response_model=ExecutionList)
-async def list_executions(query: Annotated[ExecutionsQuery, Query()], executions: Reader) -> Response:
-    """Newest first. By `offset` with a `total`, or by `cursor`; any answer tells the cursor of the next page."""
+@router.get(
+    "", operation_id="list_executions", dependencies=READ, summary="A page of the history", response_model=ExecutionList
+)
+async def list_executions(
+    request: Request, query: Annotated[ExecutionsQuery, Query()], executions: Reader, replay: Replay
+) -> Response:
+    """Newest first. By `offset` with a `total`, or by `cursor`; any answer tells the cursor of the next page.
+
+    With `as_of`: as the list was at that time, by `cursor`, and by `status` at that time.
+    """
     filters = _filters(query)
-    if query.cursor is None:
+    if query.as_of is not None:
+        rows, cursor = await _page_as_of(query, replay)
+        total = None
+    elif query.cursor is None:
         rows, total = await executions.get_execution_history(query.limit, query.offset, **filters)
         more = rows and query.offset + len(rows) < total
         cursor = Cursor(rows[-1].created_at, rows[-1].id).encode() if more else None
@@ -54,11 +67,23 @@ async def list_executions(query: Annotated[ExecutionsQuery, Query()], executions
     else:
         rows, cursor = await executions.get_execution_page(query.limit, query.cursor, **filters)
         total = None
-    return json_response({"executions": [execution_body(row) for row in rows], "total": total, "next_cursor": cursor})
+    body = {"executions": [execution_body(row) for row in rows], "total": total, "next_cursor": cursor}
+    response = json_response(body)
+    return linked(response, request, next={"cursor": cursor, "offset": 0} if cursor else {"cursor": None})
+
+
+async def _page_as_of(query: ExecutionsQuery, replay: Replay) -> HistoryPage:
+    assert query.as_of is not None
+    given = query.model_fields_set - {"as_of", "limit", "cursor", "status"}
+    if given:
+        raise InvalidInput(
+            field=min(given), problem="does not go with as_of", remedy="Send status, limit and cursor beside it."
+        )
+    return await replay.history_at(query.as_of, query.limit, query.cursor, status=query.status)
 
 
 def _filters(query: ExecutionsQuery) -> HistoryFilters:
-    given: dict[str, Any] = query.model_dump(exclude={"limit", "offset", "cursor"}, exclude_none=True)
+    given: dict[str, Any] = query.model_dump(exclude={"limit", "offset", "cursor", "as_of"}, exclude_none=True)
     if "attributes" in given:
         try:
             given["attributes"] = msgspec.json.decode(given["attributes"])
@@ -72,18 +97,30 @@ def _filters(query: ExecutionsQuery) -> HistoryFilters:
 @router.get(
     "/{execution_id}",
     operation_id="get_execution",
+    dependencies=READ,
     summary="An execution as it is now",
     response_model=Execution,
     responses=problem_docs.READ,
 )
-async def get_execution(execution_id: ExecutionId, executions: Reader) -> Response:
-    """By the caller's job id. The `ETag` is its version, for `If-Match` on a change."""
-    return execution_response(await executions.get_execution_by_job_id(execution_id))
+async def get_execution(
+    execution_id: ExecutionId, moment: Annotated[MomentQuery, Query()], executions: Reader, replay: Replay
+) -> Response:
+    """By the caller's job id. The `ETag` is its version, for `If-Match` on a change.
+
+    With `version` or `as_of`: as it was then.
+    """
+    if moment.version is None and moment.as_of is None:
+        return execution_response(await executions.get_execution_by_job_id(execution_id))
+    state = await replay.state_at(execution_id, version=moment.version, as_of=moment.as_of, by=moment.by)
+    if state is None or state.row is None:
+        raise Problem(EXECUTION_NOT_FOUND)
+    return execution_response(EXECUTIONS.load(state.row))
 
 
 @router.patch(
     "/{execution_id}",
     operation_id="update_execution",
+    dependencies=WRITE,
     summary="Change fields",
     response_model=Execution,
     responses=problem_docs.CHANGE,
@@ -94,13 +131,14 @@ async def update_execution(
 ) -> Response:
     """A field that is left out stays, null empties it. A `status` among them must follow from the present one."""
     changed = await executions.update_execution(execution_id, body.given(), **with_body(options, body))
-    return execution_response(changed)
+    return written_response(executions, changed)
 
 
 @router.delete(
     "/{execution_id}",
     status_code=204,
     operation_id="delete_execution",
+    dependencies=WRITE,
     summary="Take an execution out of the history",
     responses=problem_docs.DELETE,
 )
@@ -108,4 +146,4 @@ async def delete_execution(execution_id: ExecutionId, executions: Writer, option
     """Its events stay, its timeline too; its job id is never free again."""
     if not await executions.delete(execution_id, **options):
         raise Problem(EXECUTION_NOT_FOUND)
-    return Response(status_code=204)
+    return Response(status_code=204, headers=position_header(executions.position))

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Query, Request, Response
 
+from ...projections import ProjectionControl
+from ..runtime import PROJECTIONS
 from . import problem_docs
-from .answers import EventList, Health, LedgerAnswer, RootAnswer, TimelineAnswer
-from .dependencies import ExecutionId, Queries, Replay
+from .answers import EventList, LedgerAnswer, Projections, RootAnswer, TimelineAnswer
+from .authentication import ADMIN, AUDIT, READ
+from .dependencies import ExecutionId, LedgerName, Queries, Replay
 from .query_schemas import EventsQuery, RootQuery, TimelineQuery
 from .responses import events_response, json_response, ledger_response, root_response, timeline_response
 
 router = APIRouter(tags=["ledger"])
-health = APIRouter(tags=["service"])
 
 
 @router.get(
     "/executions/{execution_id}/timeline",
     operation_id="get_timeline",
+    dependencies=READ,
     summary="What happened in an execution",
     tags=["executions"],
     response_model=TimelineAnswer,
@@ -30,7 +34,13 @@ async def get_timeline(execution_id: ExecutionId, query: Annotated[TimelineQuery
     return timeline_response(timeline)
 
 
-@router.get("/events", operation_id="list_events", summary="A page of the ledger's events", response_model=EventList)
+@router.get(
+    "/events",
+    operation_id="list_events",
+    dependencies=READ,
+    summary="A page of the ledger's events",
+    response_model=EventList,
+)
 async def list_events(query: Annotated[EventsQuery, Query()], queries: Queries) -> Response:
     """Who changed what, when and why. Ordered and paged by position."""
     filters = query.model_dump(exclude={"limit", "order"}, exclude_none=True)
@@ -38,19 +48,57 @@ async def list_events(query: Annotated[EventsQuery, Query()], queries: Queries) 
     return events_response(events, query.limit, query.order)
 
 
-@router.get("/ledger", operation_id="get_ledger", summary="The ledger in numbers", response_model=LedgerAnswer)
-async def get_ledger(queries: Queries) -> Response:
-    """Size and counters: one row, whatever the size of the ledger."""
-    return ledger_response(await queries.summary())
+@router.get(
+    "/ledger",
+    operation_id="get_ledger",
+    dependencies=READ,
+    summary="The ledger in numbers",
+    response_model=LedgerAnswer,
+)
+async def get_ledger(request: Request, queries: Queries) -> Response:
+    """Size, counters and how far each projection is behind: a few rows, whatever the size of the ledger."""
+    statuses = await asyncio.to_thread(_control(request).statuses, queries.ledger)
+    return ledger_response(await queries.summary(), statuses)
 
 
-@router.get("/ledger/root", operation_id="get_root", summary="The Merkle root of the ledger", response_model=RootAnswer)
+@router.get(
+    "/ledger/root",
+    operation_id="get_root",
+    dependencies=AUDIT,
+    summary="The Merkle root of the ledger",
+    response_model=RootAnswer,
+)
 async def get_root(query: Annotated[RootQuery, Query()], queries: Queries) -> Response:
     """What the ledger hashes to (RFC 9162); reads every event's hash up to the size."""
     return root_response(await queries.root(query.size))
 
 
-@health.get("/healthz", operation_id="get_health", summary="Whether the process is up", response_model=Health)
-async def get_health() -> Response:
-    """Does not ask the database: restarting the process would not mend it."""
-    return json_response({"status": "ok"})
+@router.get(
+    "/projections",
+    operation_id="list_projections",
+    summary="Projections of the ledger",
+    dependencies=ADMIN,
+    response_model=Projections,
+)
+async def list_projections(request: Request, ledger: LedgerName) -> Response:
+    """How far each has read it, and what stopped it."""
+    return json_response({"projections": await asyncio.to_thread(_control(request).statuses, ledger)})
+
+
+@router.post(
+    "/projections/{name}/retry",
+    operation_id="retry_projection",
+    summary="Have a stopped projection try again",
+    dependencies=ADMIN,
+    response_model=Projections,
+    responses=problem_docs.PROJECTION,
+)
+async def retry_projection(name: str, request: Request, ledger: LedgerName) -> Response:
+    """Once what its event failed of is mended. Where it has not stopped, nothing happens."""
+    control = _control(request)
+    await asyncio.to_thread(control.retry, name, ledger)
+    return json_response({"projections": await asyncio.to_thread(control.statuses, ledger)})
+
+
+def _control(request: Request) -> ProjectionControl:
+    return ProjectionControl(request.app.state.sync_engine, PROJECTIONS)

@@ -26,8 +26,9 @@ class Server(uvicorn.Server):
     """Uvicorn that tells its address once it listens."""
 
     def __init__(self, settings: Settings, announce: Callable[[str], object]) -> None:
+        self.app = create_app(settings)
         config = uvicorn.Config(
-            create_app(settings),
+            self.app,
             host=settings.host,
             port=settings.port,
             log_level="warning",
@@ -40,6 +41,11 @@ class Server(uvicorn.Server):
         )
         super().__init__(config)
         self._announce = announce
+
+    async def shutdown(self, sockets: list[Any] | None = None) -> None:
+        """End the streams first: they would be waited for."""
+        self.app.state.stopping.set()
+        await super().shutdown(sockets)
 
     async def startup(self, sockets: list[Any] | None = None) -> None:
         """Listen, then tell where: with port 0 nobody knew before."""
@@ -57,7 +63,8 @@ def serve(settings: Settings) -> None:
     answer or its schema does not fit (a SQLite file is migrated instead).
     """
     tune_interpreter()
-    check_loopback(settings.host)
+    if not settings.auth:
+        check_loopback(settings.host)
     asyncio.run(_check_database(settings))
 
     def announce(address: str) -> None:

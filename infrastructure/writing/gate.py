@@ -35,6 +35,11 @@ class Gate:
         # Reentrant: who waits in a loop that ended leaves the line when he is collected, at any moment.
         self._lock = RLock()
 
+    @property
+    def inside(self) -> int:
+        """How many are inside."""
+        return self._size
+
     async def enter(self, count: int) -> None:
         """Wait until there is room for so many, and take it."""
         if (place := self._line_up(count, asyncio.get_running_loop())) is not None:

@@ -164,6 +164,11 @@ class GroupWriter:
         """
         return await execute_many(self, of_executions(executions, self.store, ledger, context), progress, refused)
 
+    @property
+    def waiting(self) -> int:
+        """How many commands wait or are being written."""
+        return self._gate.inside
+
     async def close(self, timeout: float | None = None) -> None:
         """Take in nothing more, write what waits, and end. What is not written within `timeout` seconds is refused."""
         await asyncio.to_thread(self.close_and_wait, timeout)

@@ -57,13 +57,15 @@ class EventExport:
         self._on_progress = on_progress
         self._clock = clock
         self._tree = Tree()
+        self.size: int | None = None
+        """The events that the ledger had when it began; None before the first chunk."""
         self.manifest: Manifest | None = None
         """None until the last chunk was read."""
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """The bytes of the file, once: a chunk for each page."""
         started, digest, length = self._clock(), sha256(), 0
-        size = await transact(self._engine, lambda connection: read_size(connection, self.ledger))
+        size = self.size = await transact(self._engine, lambda connection: read_size(connection, self.ledger))
         rows, first, last = 0, None, None
         pages = self._pages(size)
         async for chunk, found in pages:

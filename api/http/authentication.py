@@ -1,0 +1,129 @@
+"""Who calls, and what they may: by API key or token; without authentication, whoever is on this machine."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from fastapi import Depends, Request
+from fastapi.security import HTTPBearer
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from ...domain import LedgerError
+from ...infrastructure import SCOPES, find_key
+from ...infrastructure.api_keys import is_key
+from ...infrastructure.event_store import utc_now
+from ...infrastructure.short_transactions import transact
+from ..runtime import Ledger
+from .principal import Principal
+from .problem_kinds import SCOPE_MISSING, UNAUTHENTICATED
+from .problems import Problem, ledger_problem, problem_response
+from .tokens import Tokens
+
+_REMEMBERED = 10_000
+"""Credentials whose answers are kept; when there are more, all are asked for again."""
+
+OPEN = frozenset({"/healthz", "/readyz", "/metrics", "/api/v1/openapi.json"})
+"""Paths that tell nothing of any ledger (`/metrics` has a token of its own)."""
+
+
+class Authenticator:
+    """Finds out who calls. Answers are remembered for a few seconds, good ones and others."""
+
+    def __init__(self, ledger: Ledger, tokens: Tokens | None) -> None:
+        self._ledger = ledger
+        self._tokens = tokens
+        self._cache: dict[str, tuple[float, Principal | None]] = {}
+
+    async def authenticate(self, credential: str) -> Principal | None:
+        """Who has this key or token; None where it is not good."""
+        now = time.monotonic()
+        known = self._cache.get(credential)
+        if known is not None and known[0] > now:
+            return known[1]
+        found = await self._find(credential)
+        if len(self._cache) >= _REMEMBERED:
+            self._cache.clear()
+        self._cache[credential] = (now + self._ledger.settings.key_cache, found)
+        return found
+
+    async def _find(self, credential: str) -> Principal | None:
+        if not is_key(credential):
+            return None if self._tokens is None else await self._tokens.find(credential)
+        key = await transact(self._ledger.engine, lambda connection: find_key(connection, credential, now=utc_now()))
+        if key is None:
+            return None
+        return Principal(f"key {key.key_id}", key.name, key.ledger_id, frozenset(key.scopes))
+
+
+class Authentication:
+    """Lets nobody pass whose credentials are not good, before a byte of a body is read."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer, or pass the request on with its principal."""
+        if scope["type"] != "http" or scope["path"] in OPEN:
+            return await self.app(scope, receive, send)
+        state = scope["app"].state
+        if not state.settings.auth:
+            client = scope.get("client") or ("local",)
+            found = Principal(client[0], None, None, frozenset(SCOPES))
+        else:
+            credential = _credential(Headers(scope=scope))
+            try:
+                found = None if credential is None else await state.authenticator.authenticate(credential)
+            except LedgerError as error:  # the database does not answer
+                return await ledger_problem(error)(scope, receive, send)
+            except Problem as error:  # nor does the issuer
+                return await problem_response(error.kind, str(error.detail))(scope, receive, send)
+            if found is None:
+                what = "There is no key or token." if credential is None else "The key or token is not good."
+                refusal = problem_response(UNAUTHENTICATED, what, headers={"WWW-Authenticate": "Bearer"})
+                return await refusal(scope, receive, send)
+        scope.setdefault("state", {})["principal"] = found
+        return await self.app(scope, receive, send)
+
+
+def _credential(headers: Headers) -> str | None:
+    kind, _, value = headers.get("authorization", "").partition(" ")
+    if kind.lower() == "bearer" and value.strip():
+        return value.strip()
+    return headers.get("x-api-key")
+
+
+_bearer = HTTPBearer(
+    auto_error=False,
+    description="An API key (`execution-ledger keys create`) or an OIDC access token, where the service asks for them.",
+)
+
+
+def get_principal(request: Request, _: Annotated[Any, Depends(_bearer)]) -> Principal:
+    """Who calls."""
+    return request.state.principal
+
+
+CurrentPrincipal = Annotated[Principal, Depends(get_principal)]
+
+
+@dataclass(frozen=True)
+class Needs:
+    """A dependency: refuse whoever lacks a scope. Each route has one; a test walks them all."""
+
+    scope: str
+
+    def __call__(self, principal: CurrentPrincipal) -> None:
+        """Refuse, or let pass."""
+        if self.scope not in principal.scopes:
+            raise Problem(SCOPE_MISSING, f"This needs the scope {self.scope!r}.", scope=self.scope)
+
+
+def needs(scope: str) -> Any:
+    """For `dependencies=[…]` of a route."""
+    return Depends(Needs(scope))
+
+
+READ, WRITE, AUDIT, ADMIN = ([needs(scope)] for scope in SCOPES)

@@ -1,0 +1,222 @@
+"""Many executions, or many commands, in one request, with an answer for each."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Request, Response
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from ...domain import (
+    Command,
+    Context,
+    Correct,
+    Create,
+    Delete,
+    FinishStep,
+    InvalidInput,
+    LedgerError,
+    Note,
+    ReportLateOutcome,
+    StartStep,
+    UnknownExecution,
+    Update,
+    make_context,
+)
+from ...infrastructure import EXECUTIONS, Outcome
+from ...infrastructure import Request as Asked
+from . import problem_docs
+from .answers import BatchAnswer
+from .authentication import WRITE
+from .commands import COMMANDS
+from .dependencies import CallContext, CreateOptions, LedgerName
+from .json_route import JsonRoute
+from .problems import ledger_problem
+from .responses import json_response, row_body
+from .routes_commands import STATUS_BODIES
+from .schemas import (
+    Body,
+    Correction,
+    ExecutionCreate,
+    ExecutionUpdate,
+    Key,
+    LateOutcome,
+    NoteBody,
+    StepBegin,
+    StepEnd,
+    one_of,
+)
+
+router = APIRouter(tags=["batches"], route_class=JsonRoute)
+
+MOST = 1_000
+"""Items of one request."""
+
+_Make = Callable[[Mapping[str, Any]], Command]
+
+
+def _by(event: str | None) -> _Make:
+    return Update.of if event is None else partial(Update.by, event)
+
+
+def _spread(make: Callable[..., Command]) -> _Make:
+    return lambda fields: make(**fields)
+
+
+KINDS: dict[str, tuple[type[Body], _Make]] = {
+    **{command.path: (STATUS_BODIES[command.path], _by(command.event)) for command in COMMANDS},
+    "update": (ExecutionUpdate, Update.of),
+    "correct": (Correction, Correct.of),
+    "late-outcome": (LateOutcome, _spread(ReportLateOutcome.of)),
+    "start-step": (StepBegin, _spread(StartStep.of)),
+    "finish-step": (StepEnd, _spread(FinishStep.of)),
+    "note": (NoteBody, _spread(Note.of)),
+    "delete": (Body, lambda _: Delete()),
+}
+"""What can be commanded: the body it takes, and the command that this makes."""
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+
+class NewExecutions(_Strict):
+    """Executions to record."""
+
+    executions: list[ExecutionCreate] = Field(min_length=1, max_length=MOST)  # type: ignore[valid-type]
+
+
+class OneCommand(_Strict):
+    """A command on one execution."""
+
+    execution_id: Key = Field(description="The caller's job id.")
+    command: Annotated[str, one_of(KINDS)] = Field(description="As the last part of its own route.")
+    body: dict[str, Any] = Field({}, description="As its own route takes it; `finish-step` with its `step_id`.")
+    expected_version: int | None = Field(None, ge=0, le=2**63 - 1)
+    lease: int | None = Field(None, ge=1, le=2**63 - 1, description="The token of your lease.")
+    idempotency_key: Key | None = None
+
+
+class Commands(_Strict):
+    """Commands, those of one execution in order."""
+
+    commands: list[OneCommand] = Field(
+        min_length=1,
+        max_length=MOST,
+        examples=[[{"execution_id": "report-1", "command": "complete", "body": {"result": {"rows": 7}}}]],
+    )
+
+
+@router.post(
+    "/executions:batch",
+    operation_id="create_executions",
+    summary="Record many executions",
+    dependencies=WRITE,
+    response_model=BatchAnswer,
+    responses=problem_docs.BATCH,
+)
+async def create_executions(
+    body: NewExecutions, request: Request, ledger: LedgerName, context: CallContext, options: CreateOptions
+) -> Response:
+    """Each succeeds or fails alone. With an `Idempotency-Key`, the whole can be sent again."""
+    key = options.get("command_id")
+
+    def ask(at: int, item: Any) -> Asked:
+        data = item.given()
+        command_id = None if key is None else f"{key}#{at}"
+        said = make_context(make_context(Context(), **context), **_said(item))
+        return Asked(ledger, data.get("job_id"), Create.of(data), said, command_id=command_id)
+
+    return await _execute(request, body.executions, ask, 201)
+
+
+@router.post(
+    "/commands:batch",
+    operation_id="send_commands",
+    summary="Send many commands",
+    dependencies=WRITE,
+    response_model=BatchAnswer,
+    responses=problem_docs.BATCH,
+)
+async def send_commands(body: Commands, request: Request, ledger: LedgerName, context: CallContext) -> Response:
+    """Each succeeds or fails alone; those of one execution are decided in their order."""
+
+    def ask(_: int, item: OneCommand) -> Asked:
+        model, make = _kind(item)
+        checked = _check(model, item)
+        fields = checked.given()
+        if item.command == "finish-step":
+            fields["step_id"] = item.body.get("step_id")
+        said = make_context(make_context(Context(), **context), **_said(checked))
+        return Asked(
+            ledger,
+            item.execution_id,
+            make(fields),
+            said,
+            expected_version=item.expected_version,
+            command_id=item.idempotency_key,
+            lease=item.lease,
+        )
+
+    return await _execute(request, body.commands, ask, 200)
+
+
+def _kind(item: OneCommand) -> tuple[type[Body], _Make]:
+    try:
+        return KINDS[item.command]
+    except KeyError:
+        raise InvalidInput(
+            field="command", problem=f"{item.command[:40]!r} is unknown", remedy=f"Use: {', '.join(KINDS)}."
+        ) from None
+
+
+def _check(model: type[Body], item: OneCommand) -> Body:
+    given = dict(item.body)
+    if item.command == "finish-step":
+        given.pop("step_id", None)  # on its own route it stands in the path
+    try:
+        return model.model_validate(given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "body"
+        raise InvalidInput(
+            field=where[:80], problem=first["msg"], remedy=f"Send what `{item.command}` takes."
+        ) from error
+
+
+def _said(body: Body) -> dict[str, Any]:
+    given = {"reason": body.reason, "occurred_at": body.occurred_at}
+    return {name: value for name, value in given.items() if value is not None}
+
+
+async def _execute(request: Request, items: Sequence[Any], ask: Callable[[int, Any], Asked], done: int) -> Response:
+    """Send all that is well formed to the writer, and put the answers in their places."""
+    asked: list[Asked | LedgerError] = []
+    for at, item in enumerate(items):
+        try:
+            asked.append(ask(at, item))
+        except LedgerError as error:
+            asked.append(error)
+    sent = [each for each in asked if isinstance(each, Asked)]
+    answers = iter(await request.app.state.writer.execute_together(sent, rows=True))
+    results = []
+    for each in asked:
+        answer = next(answers) if isinstance(each, Asked) else each
+        if answer is None and isinstance(each, Asked):
+            answer = UnknownExecution(ledger=each.ledger, target=each.target or "")
+        results.append(_result(answer, done))
+    return json_response({"results": results})
+
+
+def _result(answer: Outcome | Exception | None, done: int) -> dict[str, Any]:
+    if isinstance(answer, Outcome):
+        row = None if answer.row is None else row_body(EXECUTIONS.copy(answer.row) or {})
+        return {"status": done, "execution": row, "problem": None}
+    if not isinstance(answer, LedgerError):
+        assert answer is not None
+        raise answer
+    problem = json.loads(bytes(ledger_problem(answer).body))
+    return {"status": problem["status"], "execution": None, "problem": problem}

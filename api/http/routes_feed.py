@@ -1,0 +1,57 @@
+"""The events as they come."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Annotated
+
+from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi.responses import StreamingResponse
+
+from ...domain import InvalidInput
+from ...projections import Feed, Subscription
+from . import problem_docs
+from .authentication import READ
+from .dependencies import LedgerName, get_ledger
+from .query_schemas import StreamQuery
+from .responses import event_body
+from .sse import IDLE, comment, message, sse_response
+
+router = APIRouter(tags=["ledger"])
+
+
+@router.get(
+    "/events/stream",
+    operation_id="stream_events",
+    summary="Follow the ledger",
+    dependencies=READ,
+    response_class=StreamingResponse,
+    responses=problem_docs.STREAM,
+)
+async def stream_events(
+    request: Request,
+    query: Annotated[StreamQuery, Query()],
+    ledger: LedgerName,
+    last_event_id: Annotated[str | None, Header(description="The last `id` seen; browsers send it.")] = None,
+) -> Response:
+    """Server-sent events, each once and in order, its position as `id`; comments keep the line up."""
+    after = query.after if last_event_id is None else _position(last_event_id)
+    feed = Feed(get_ledger(request).engine, request.app.state.heads)
+    types = None if query.type is None else [name if "." in name else f"execution.{name}" for name in query.type]
+    subscription = feed.subscribe(ledger, after, types=types, job_id=query.job_id, idle=IDLE)
+    return sse_response(request, _messages(subscription))
+
+
+async def _messages(subscription: Subscription) -> AsyncIterator[bytes]:
+    async for event in subscription:
+        yield comment() if event is None else message(event_body(event), id=event.position)
+
+
+def _position(last_event_id: str) -> int:
+    if not (last_event_id.isascii() and last_event_id.isdigit() and len(last_event_id) < 19):
+        raise InvalidInput(
+            field="Last-Event-ID",
+            problem=f"{last_event_id[:40]!r} is not a position",
+            remedy="Send the last `id` seen.",
+        )
+    return int(last_event_id)

@@ -1,0 +1,134 @@
+"""How an execution was: its events, two moments, who set what, another run beside it, played again."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request, Response
+from fastapi.responses import StreamingResponse
+
+from ...projections import play_run
+from . import problem_docs
+from .answers import ComparisonAnswer, DiffAnswer, ExecutionEvents, ExplanationAnswer
+from .authentication import READ
+from .dependencies import ExecutionId, LedgerName, Replay, get_ledger
+from .problem_kinds import EXECUTION_NOT_FOUND
+from .problems import Problem
+from .query_schemas import CompareQuery, DiffQuery, ExplainQuery, ReplayQuery, TimelineQuery
+from .responses import event_body, json_response, row_body
+from .sse import message, sse_response
+
+router = APIRouter(prefix="/executions/{execution_id}", tags=["executions"], dependencies=[])
+
+
+@router.get(
+    "/events",
+    operation_id="list_execution_events",
+    summary="The events of an execution",
+    dependencies=READ,
+    response_model=ExecutionEvents,
+    responses=problem_docs.NOT_FOUND,
+)
+async def list_execution_events(
+    execution_id: ExecutionId, query: Annotated[TimelineQuery, Query()], replay: Replay
+) -> Response:
+    """In order, a page at a time. Deleted executions still have them."""
+    found = await replay.timeline(execution_id, limit=query.limit, from_version=query.from_version)
+    if found is None:
+        raise Problem(EXECUTION_NOT_FOUND)
+    body = {"job_id": found.job_id, "events": [event_body(each) for each in found.events]}
+    return json_response(body | {"next_version": found.next_version})
+
+
+@router.get(
+    "/diff",
+    operation_id="diff_execution",
+    summary="What changed between two moments",
+    dependencies=READ,
+    response_model=DiffAnswer,
+    responses=problem_docs.NOT_FOUND,
+)
+async def diff_execution(execution_id: ExecutionId, query: Annotated[DiffQuery, Query()], replay: Replay) -> Response:
+    """Field by field and, inside JSON values, path by path."""
+    after = None if query.after is None else _moment(query.after)
+    found = await replay.diff(execution_id, _moment(query.before), after, by=query.by)
+    if found is None:
+        raise Problem(EXECUTION_NOT_FOUND)
+    return json_response(found)
+
+
+@router.get(
+    "/explain",
+    operation_id="explain_execution",
+    summary="Who set each value, when and why",
+    dependencies=READ,
+    response_model=ExplanationAnswer,
+    responses=problem_docs.NOT_FOUND,
+)
+async def explain_execution(
+    execution_id: ExecutionId, query: Annotated[ExplainQuery, Query()], replay: Replay
+) -> Response:
+    """The event behind each field, as it is now or was at a moment; a field that was never set is left out."""
+    found = await replay.explain(execution_id, query.field, version=query.version, as_of=query.as_of, by=query.by)
+    if found is None:
+        raise Problem(EXECUTION_NOT_FOUND)
+    return json_response({"job_id": execution_id, "fields": found})
+
+
+@router.get(
+    "/compare",
+    operation_id="compare_executions",
+    summary="Another run beside it",
+    dependencies=READ,
+    response_model=ComparisonAnswer,
+    responses=problem_docs.NOT_FOUND,
+)
+async def compare_executions(
+    execution_id: ExecutionId, query: Annotated[CompareQuery, Query()], replay: Replay
+) -> Response:
+    """Step by step, with the first divergence."""
+    return json_response(await replay.compare(execution_id, query.other))
+
+
+@router.get(
+    "/replay",
+    operation_id="replay_execution",
+    summary="Play it again",
+    dependencies=READ,
+    response_class=StreamingResponse,
+    responses={**problem_docs.NOT_FOUND, **problem_docs.STREAM},
+)
+async def replay_execution(
+    request: Request,
+    execution_id: ExecutionId,
+    query: Annotated[ReplayQuery, Query()],
+    replay: Replay,
+    ledger: LedgerName,
+) -> Response:
+    """Server-sent events: a `frame` for each of its events when it is due, with the execution after it; then `end`."""
+    if await replay.state_at(execution_id) is None:
+        raise Problem(EXECUTION_NOT_FOUND)
+    player = play_run(
+        get_ledger(request).engine,
+        execution_id,
+        ledger=ledger,
+        speed=query.speed or None,
+        from_version=query.from_version,
+        to_version=query.to_version,
+        by=query.by,
+        longest_wait=query.longest_wait,
+    )
+    return sse_response(request, _frames(player))
+
+
+async def _frames(player: Any) -> AsyncIterator[bytes]:
+    async for frame in player:
+        state = None if frame.state is None else row_body(frame.state)
+        body = {"event": event_body(frame.event), "execution": state, "at": frame.at}
+        yield message(body, id=frame.event.version, event="frame")
+    yield message({}, event="end")
+
+
+def _moment(text: str) -> int | str:
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else text

@@ -1,0 +1,76 @@
+"""The process itself: whether it is up, whether it can serve, and its numbers."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Header, Request, Response
+
+from ...domain import LedgerError
+from ...infrastructure import check_schema
+from ...infrastructure.database_errors import translated
+from ...projections import ProjectionControl
+from ..runtime import PROJECTIONS
+from . import problem_docs
+from .answers import Health
+from .problem_kinds import NOT_FOUND, NOT_READY, UNAUTHENTICATED
+from .problems import Problem
+from .responses import json_response
+
+router = APIRouter(tags=["service"])
+
+
+@router.get("/healthz", operation_id="get_health", summary="Whether the process is up", response_model=Health)
+async def get_health() -> Response:
+    """Does not ask the database: restarting the process would not mend it."""
+    return json_response({"status": "ok"})
+
+
+@router.get(
+    "/readyz",
+    operation_id="get_readiness",
+    summary="Whether it can serve",
+    response_model=Health,
+    responses=problem_docs.READY,
+)
+async def get_readiness(request: Request) -> Response:
+    """Asks the database, and whether its schema fits."""
+    ledger = request.app.state.ledger
+    try:
+        with translated():
+            async with ledger.engine.connect() as connection:
+                await connection.run_sync(check_schema)
+    except LedgerError as error:
+        raise Problem(NOT_READY, f"{type(error).__name__}: see the log.") from error
+    return json_response({"status": "ready"})
+
+
+@router.get(
+    "/metrics",
+    operation_id="get_metrics",
+    summary="Numbers for Prometheus",
+    response_class=Response,
+    responses=problem_docs.METRICS,
+)
+async def get_metrics(
+    request: Request,
+    authorization: Annotated[str | None, Header(description="`Bearer`, and the token of the settings.")] = None,
+) -> Response:
+    """Of all ledgers: so where callers need a key, this needs the token of the setting `metrics_token`."""
+    state = request.app.state
+    token = state.settings.metrics_token
+    if token is None and state.settings.auth:
+        raise Problem(NOT_FOUND)
+    if token is not None:
+        expected = f"Bearer {token.get_secret_value()}".encode()
+        if not hmac.compare_digest((authorization or "").encode("latin-1", "replace"), expected):
+            raise Problem(UNAUTHENTICATED)
+    statuses = await asyncio.to_thread(_statuses, state)
+    page = state.metrics.render(state.writer, state.audited, statuses)
+    return Response(page, media_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+def _statuses(state: Any) -> Any:
+    return ProjectionControl(state.sync_engine, PROJECTIONS).statuses()

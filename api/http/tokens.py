@@ -1,0 +1,95 @@
+"""OIDC access tokens: JWTs of one issuer, for one audience, whose claims name a ledger and scopes."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+from urllib.request import urlopen
+
+import jwt
+
+from ...domain import InvalidInput, LedgerError, check_ledger
+from ...domain.limits import KEY_LENGTH
+from ...domain.values import check_text
+from ...infrastructure import SCOPES, Settings
+from .principal import Principal
+from .problem_kinds import ISSUER_UNAVAILABLE
+from .problems import Problem
+
+_ALGORITHMS = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
+"""Signatures by a private key. None with a shared secret: whoever can check such a token can make one."""
+_LEEWAY = 30
+"""Seconds that clocks may differ."""
+_TIMEOUT = 5
+"""Seconds that the issuer gets to answer."""
+
+
+class Tokens:
+    """Checks tokens against the issuer's published keys."""
+
+    def __init__(self, settings: Settings, issuer: str, audience: str) -> None:
+        self._settings = settings
+        self._issuer, self._audience = issuer, audience
+        self._keys: jwt.PyJWKClient | None = None
+
+    @classmethod
+    def of(cls, settings: Settings) -> Tokens | None:
+        """None where no issuer is set."""
+        if settings.oidc_issuer is None:
+            return None
+        if settings.oidc_audience is None:
+            raise InvalidInput(
+                field="oidc_audience",
+                problem="is not set, so tokens for other services would be taken",
+                remedy="Set EXECUTION_LEDGER_OIDC_AUDIENCE.",
+            )
+        return cls(settings, settings.oidc_issuer, settings.oidc_audience)
+
+    async def find(self, token: str) -> Principal | None:
+        """Whose token it is; None where it is not good. Raises where the issuer does not answer."""
+        return await asyncio.to_thread(self._find, token)
+
+    def _find(self, token: str) -> Principal | None:
+        try:
+            key = self._client().get_signing_key_from_jwt(token)
+            claims = jwt.decode(
+                token,
+                key,
+                algorithms=_ALGORITHMS,
+                issuer=self._issuer,
+                audience=self._audience,
+                leeway=_LEEWAY,
+                options={"require": ["exp", "iss", "aud"]},
+            )
+        except jwt.PyJWKClientConnectionError as error:
+            raise Problem(ISSUER_UNAVAILABLE) from error
+        except (jwt.PyJWTError, ValueError):
+            return None
+        return self._principal(claims)
+
+    def _principal(self, claims: dict[str, Any]) -> Principal | None:
+        settings = self._settings
+        try:
+            ledger = check_ledger(claims.get(settings.oidc_ledger_claim))
+            actor = check_text(claims.get(settings.oidc_actor_claim), "actor", KEY_LENGTH, min_length=1)
+        except LedgerError:
+            return None  # a token that names no ledger may see none
+        given = claims.get(settings.oidc_scope_claim) or []
+        names = given.split() if isinstance(given, str) else [each for each in given if isinstance(each, str)]
+        scopes = frozenset(name.removeprefix("ledger:") for name in names) & SCOPES.keys()
+        return Principal(f"token {actor}", actor, ledger, frozenset(scopes))
+
+    def _client(self) -> jwt.PyJWKClient:
+        if self._keys is None:
+            url = self._settings.oidc_jwks_url or self._discover()
+            self._keys = jwt.PyJWKClient(url, lifespan=300, timeout=_TIMEOUT)
+        return self._keys
+
+    def _discover(self) -> str:
+        url = f"{self._issuer.rstrip('/')}/.well-known/openid-configuration"
+        try:
+            with urlopen(url, timeout=_TIMEOUT) as answer:
+                return json.load(answer)["jwks_uri"]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise Problem(ISSUER_UNAVAILABLE) from error
