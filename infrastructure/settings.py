@@ -117,7 +117,6 @@ class Settings(BaseSettings):
     cors_origins: list[str] = Field(
         default=[], description="Origins whose pages may call the service, as a JSON list; none, if not set."
     )
-    workers: int = Field(default=1, ge=1, le=64, description="Processes that `serve` listens with.")
 
     @property
     def limits(self) -> Limits:
