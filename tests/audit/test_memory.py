@@ -86,4 +86,6 @@ async def test_a_scan_that_finds_nothing_needs_no_more_memory(engine: AsyncEngin
             tracemalloc.stop()
         assert (page.events, page.scanned) == ([], size)
     _, small, large = peaks
-    assert large < 1.5 * small
+    # What is kept is some ten kilobytes, about what a process allocates meanwhile for other things: so beside the ratio
+    # a quarter of a mebibyte is let pass. Events that were kept would be forty times that.
+    assert large < 1.5 * small + (256 << 10)
