@@ -118,6 +118,8 @@ class Settings(BaseSettings):
         default=[], description="Origins whose pages may call the service, as a JSON list; none, if not set."
     )
 
+    workers: int = Field(default=1, ge=1, le=64, description="Processes that `serve` listens with.")
+
     @property
     def limits(self) -> Limits:
         """Bounds for the domain."""

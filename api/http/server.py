@@ -17,6 +17,7 @@ from ...infrastructure import Settings
 from ..runtime import open_ledger, tune_interpreter
 from .app import PREFIX, create_app
 from .loopback import check_loopback
+from .workers import serve_with_workers
 
 _GRACE = 10
 """Seconds that requests under way get to finish after the service was told to end."""
@@ -27,19 +28,7 @@ class Server(uvicorn.Server):
 
     def __init__(self, settings: Settings, announce: Callable[[str], object]) -> None:
         self.app = create_app(settings)
-        config = uvicorn.Config(
-            self.app,
-            host=settings.host,
-            port=settings.port,
-            log_level="warning",
-            access_log=False,
-            server_header=False,
-            proxy_headers=False,
-            ws="none",
-            lifespan="on",
-            timeout_graceful_shutdown=_GRACE,
-        )
-        super().__init__(config)
+        super().__init__(uvicorn.Config(self.app, **_options(settings)))
         self._announce = announce
 
     async def shutdown(self, sockets: list[Any] | None = None) -> None:
@@ -51,9 +40,21 @@ class Server(uvicorn.Server):
         """Listen, then tell where: with port 0 nobody knew before."""
         await super().startup(sockets)
         if self.started:
-            host = self.config.host
-            port = self.servers[0].sockets[0].getsockname()[1]
-            self._announce(f"http://{f'[{host}]' if ':' in host else host}:{port}")
+            self._announce(_address(self.config.host, self.servers[0].sockets[0]))
+
+
+def _options(settings: Settings) -> dict[str, Any]:
+    return {
+        "host": settings.host,
+        "port": settings.port,
+        "log_level": "warning",
+        "access_log": False,
+        "server_header": False,
+        "proxy_headers": False,
+        "ws": "none",
+        "lifespan": "on",
+        "timeout_graceful_shutdown": _GRACE,
+    }
 
 
 def serve(settings: Settings) -> None:
@@ -71,7 +72,15 @@ def serve(settings: Settings) -> None:
         print(f"execution-ledger listens on {address}{PREFIX} (ledger {settings.ledger!r}; Ctrl-C ends it)", flush=True)
 
     with _quiet_end(), _listen(settings) as listener:
-        Server(settings, announce).run(sockets=[listener])
+        if settings.workers == 1:
+            Server(settings, announce).run(sockets=[listener])
+        else:
+            address = _address(settings.host, listener)
+            serve_with_workers(settings, _options(settings), listener, lambda: announce(address))
+
+
+def _address(host: str, listener: socket.socket) -> str:
+    return f"http://{f'[{host}]' if ':' in host else host}:{listener.getsockname()[1]}"
 
 
 def _listen(settings: Settings) -> socket.socket:

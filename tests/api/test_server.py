@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 
 from execution_ledger.api.http.housekeeping import forget_receipts
@@ -86,6 +88,38 @@ def test_sigterm_under_load_loses_no_acknowledged_write(database: Database) -> N
         assert told <= kept
         assert len(kept) - len(told) <= 4  # answers that were on their way
         assert client.get("ledger").json()["size"] == len(kept)
+
+
+def test_several_processes_serve_count_together_and_end_with_their_streams(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EXECUTION_LEDGER_WORKERS", "2")
+    with process(database.url) as (started, address):
+        assert started.pid
+        children = psutil.Process(started.pid).children()
+        with ThreadPoolExecutor(8) as threads:
+            made = list(threads.map(lambda n: post(address, f"run-{n}"), range(60)))
+        assert {each.status_code for each in made} == {201}
+        with httpx.Client(base_url=address, trust_env=False) as client:
+            assert client.get("/api/v1/ledger").json()["size"] == 60
+            count = 'execution_ledger_http_requests_total{method="POST",route="create_execution",status="201"} 60.0'
+            assert count in client.get("/metrics").text
+            with client.stream("GET", "/api/v1/events/stream", params={"after": 59}) as stream:
+                lines = stream.iter_lines()
+                assert any(line == "id: 60" for line in lines)
+                begin = time.monotonic()
+                started.terminate()
+                list(lines)  # to its end, which a connection that breaks does not have
+        assert started.wait(30) == 0
+        assert time.monotonic() - begin < 9, "nothing waited for the stream"
+        assert len(children) >= 2
+        _, alive = psutil.wait_procs(children, timeout=10)
+        assert [each for each in alive if each.status() != psutil.STATUS_ZOMBIE] == []
+
+
+def post(address: str, job_id: str) -> httpx.Response:
+    # A connection of its own, so that either process may take it.
+    return httpx.post(f"{address}/api/v1/executions", json={"job_id": job_id}, trust_env=False, timeout=60)
 
 
 def test_ctrl_c_ends_it_well(tmp_path: Path) -> None:

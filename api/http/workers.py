@@ -1,0 +1,104 @@
+"""Several processes that serve on one socket."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from socket import socket
+from tempfile import TemporaryDirectory
+from types import FrameType
+from typing import Any
+
+import uvicorn
+from fastapi import FastAPI
+from pydantic import SecretStr
+from uvicorn.supervisors import Multiprocess
+
+from ...infrastructure import Settings
+from ..runtime import tune_interpreter
+from .app import create_app
+from .metrics import MULTIPROCESS
+
+_READY = 60.0
+"""Seconds in which a process has to be ready."""
+
+
+class Workers(Multiprocess):
+    """Uvicorn's supervisor, which starts processes anew that died. It tells the address once all of them listen."""
+
+    def __init__(self, config: uvicorn.Config, listener: socket, announce: Callable[[], object]) -> None:
+        super().__init__(config, [listener])
+        self._announce = announce
+
+    def init_processes(self) -> None:
+        """Start all of them, and wait until they can serve."""
+        super().init_processes()
+        if all(process.wait_until_ready(_READY, self.should_exit) for process in self.processes):
+            self._announce()
+
+
+def serve_with_workers(
+    settings: Settings, options: dict[str, Any], listener: socket, announce: Callable[[], object]
+) -> None:
+    """Serve until SIGTERM or Ctrl-C. Each process reads its settings from the environment, and migrates nothing."""
+    with TemporaryDirectory(prefix="execution-ledger-metrics-") as folder, _environment(settings, folder):
+        config = uvicorn.Config(f"{__name__}:make_app", factory=True, workers=settings.workers, **options)
+        Workers(config, listener, announce).run()
+
+
+def make_app() -> FastAPI:
+    """The app of one process."""
+    tune_interpreter()
+    app = create_app(Settings())
+    inner = app.router.lifespan_context
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[Any]:
+        _end_streams_on_signals(app.state.stopping)
+        async with inner(app) as state:
+            yield state
+
+    app.router.lifespan_context = lifespan
+    return app
+
+
+def _end_streams_on_signals(stopping: asyncio.Event) -> None:
+    """Before uvicorn is told to end, which waits for streams."""
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        before = signal.getsignal(number)
+
+        def end(number: int, frame: FrameType | None, before: Any = before) -> None:
+            loop.call_soon_threadsafe(stopping.set)
+            if callable(before):
+                before(number, frame)
+
+        signal.signal(number, end)
+
+
+@contextmanager
+def _environment(settings: Settings, folder: str) -> Iterator[None]:
+    """The settings where the processes find them, with those of the command line."""
+    given = {name: value for name, value in settings if value is not None}
+    prefix = settings.model_config.get("env_prefix", "")
+    texts = {f"{prefix}{name}".upper(): _text(value) for name, value in given.items()} | {MULTIPROCESS: folder}
+    before = {name: os.environ.get(name) for name in texts}
+    os.environ.update(texts)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, SecretStr):
+        return value.get_secret_value()
+    return json.dumps(value) if isinstance(value, list) else str(value)
