@@ -120,6 +120,12 @@ class Settings(BaseSettings):
 
     workers: int = Field(default=1, ge=1, le=64, description="Processes that `serve` listens with.")
 
+    telemetry: bool = Field(
+        default=False,
+        description="Whether `serve` sends traces and metrics by OTLP, as the variables `OTEL_…` say; needs the extra "
+        "`otel`.",
+    )
+
     @property
     def limits(self) -> Limits:
         """Bounds for the domain."""

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from importlib.util import find_spec
 
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.gzip import GZipMiddleware
 
+from ...domain import InvalidInput
 from ...infrastructure import Settings
 from ..runtime import auditing, open_ledger, open_writer, projecting
 from . import (
@@ -69,6 +71,7 @@ _TAGS = [
 def create_app(settings: Settings) -> FastAPI:
     """An app that opens the database when it starts and closes it when it ends."""
     tokens = Tokens.of(settings)
+    _check_telemetry(settings)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -100,6 +103,7 @@ def create_app(settings: Settings) -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
         lifespan=lifespan,
+        telemetry={"auto_configure": settings.telemetry, "operation_spans": False},
         responses=problem_docs.EVERYWHERE,
     )
     app.state.settings, app.state.metrics, app.state.stopping = settings, Metrics(), asyncio.Event()
@@ -110,6 +114,15 @@ def create_app(settings: Settings) -> FastAPI:
     problem_docs.document_problems(app)
     _surround(app, settings)
     return app
+
+
+def _check_telemetry(settings: Settings) -> None:
+    if settings.telemetry and find_spec("opentelemetry.sdk") is None:
+        raise InvalidInput(
+            field="telemetry",
+            problem="is on, and OpenTelemetry is not installed",
+            remedy="Install it: pip install 'execution-ledger[otel]'.",
+        )
 
 
 def _surround(app: FastAPI, settings: Settings) -> None:

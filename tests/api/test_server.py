@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import queue
 import signal
@@ -14,6 +15,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import httpx
@@ -120,6 +122,36 @@ def test_several_processes_serve_count_together_and_end_with_their_streams(
 def post(address: str, job_id: str) -> httpx.Response:
     # A connection of its own, so that either process may take it.
     return httpx.post(f"{address}/api/v1/executions", json={"job_id": job_id}, trust_env=False, timeout=60)
+
+
+def test_traces_are_sent_where_they_are_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    url = f"sqlite:///{tmp_path / 'ledger.db'}"
+    migrate(url)
+    received: dict[str, list[bytes]] = {}
+
+    class Collector(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            raw = gzip.decompress(body) if self.headers.get("Content-Encoding") == "gzip" else body
+            received.setdefault(self.path, []).append(raw)
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Collector) as collector:
+        threading.Thread(target=collector.serve_forever).start()
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{collector.server_port}")
+        for on in ("false", "true"):
+            monkeypatch.setenv("EXECUTION_LEDGER_TELEMETRY", on)
+            with process(url) as (started, address):
+                assert httpx.get(f"{address}/api/v1/executions", trust_env=False).status_code == 200
+                started.terminate()
+                assert started.wait(30) == 0
+            assert ("/v1/traces" in received) is (on == "true")
+        collector.shutdown()
+    assert b"/api/v1/executions" in b"".join(received["/v1/traces"])
 
 
 def test_ctrl_c_ends_it_well(tmp_path: Path) -> None:
