@@ -69,6 +69,10 @@ class Target(Protocol):
         """Bring it up to date, and put it in place."""
         ...
 
+    def settle(self, engine: Engine) -> None:
+        """After the swap was committed: see to what had begun before it."""
+        ...
+
     def roll_back(self, connection: Connection, state: State) -> int:
         """Put back what was there; answer how many rows were left, since they have changed meanwhile."""
         ...
@@ -131,6 +135,7 @@ class Rebuild:
             with short_transaction(self._engine) as connection:
                 self._target.swap(connection, self._under_way(connection, prepared=True), self._state)
                 self._state.step(connection, phase="swapped")
+            self._target.settle(self._engine)
 
     def roll_back(self) -> int:
         """Put back what was replaced, and answer how many rows were left as they are, since they have changed."""

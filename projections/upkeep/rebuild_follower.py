@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import msgspec
-from sqlalchemy import Connection, delete, select
+from sqlalchemy import Connection, Engine, delete, select
 
 from ...infrastructure.root import read_size
 from ...infrastructure.tables import projection_checkpoints, quarantined_executions
@@ -89,6 +89,9 @@ class FollowerTarget:
             delete(quarantined_executions).where(aside.projection == self.name, aside.ledger_id == self._ledger)
         )
         move_checkpoint(connection, self.name, self._ledger, position)
+
+    def settle(self, engine: Engine) -> None:
+        """Nothing: whoever projects waits for the checkpoint before it reads."""
 
     def roll_back(self, connection: Connection, state: State) -> int:
         """Put back all rows and the checkpoint, from which the projection goes on."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, select
+from sqlalchemy import ColumnElement, Connection, Engine, select
 
 from ...infrastructure.root import read_size
 from ...infrastructure.tables import ExecutionHistory, execution_events, execution_streams, ledgers
@@ -13,11 +14,14 @@ from ..beside import built, earlier
 from .folding import among, fold_executions, in_range
 from .pages import is_long, read_page
 from .rebuild_state import RebuildState, State
-from .row_sets import TableDifference, clear, copy, diff_sets, has_row, insert_rows
+from .repair import repair_execution
+from .row_sets import TableDifference, clear, copy, diff_sets, has_row, insert_rows, replace
 
 _HISTORY: Any = ExecutionHistory.__table__
 _EVENTS = 2_000
 """Events of a page, when it catches up."""
+_IN_FLIGHT = 0.5
+"""Seconds after which no statement of a writer waits for a lock that it asked for before: twice its timeout."""
 
 
 class HistoryTarget:
@@ -87,6 +91,8 @@ class HistoryTarget:
         keep.step(connection, position=position)
         extra = [~has_row(_HISTORY, self._built), *self._untouched(position)(_HISTORY)]
         copy(connection, _HISTORY, self._ledger, self._earlier, *extra)
+        changed = [has_row(_HISTORY, self._built, differing=True), *self._untouched(position)(_HISTORY)]
+        copy(connection, _HISTORY, self._ledger, self._earlier, *changed)
         same = has_row(_HISTORY, self._ledger) & ~has_row(_HISTORY, self._ledger, differing=True)
         clear(connection, _HISTORY, self._built, same)
 
@@ -96,9 +102,38 @@ class HistoryTarget:
         while position < end:
             position = self._catch_up(connection, position)
         keep.step(connection, position=position)
-        copy(connection, _HISTORY, self._ledger, self._earlier, has_row(_HISTORY, self._built, differing=True))
-        clear(connection, _HISTORY, self._ledger, has_row(_HISTORY, self._built) | has_row(_HISTORY, self._earlier))
-        copy(connection, _HISTORY, self._built, self._ledger)
+        differs = has_row(_HISTORY, self._built, differing=True) & ~has_row(_HISTORY, self._earlier)
+        copy(connection, _HISTORY, self._ledger, self._earlier, differs)
+        self._put(connection, self._built, has_row(_HISTORY, self._earlier))
+
+    def _put(self, connection: Connection, name: str, among: ColumnElement[bool]) -> None:
+        """Make of the live rows among some what those under a name are: without them, there are none."""
+        other = _HISTORY.alias("renamed")
+        renamed = select(1).where(
+            other.c.ledger_id == name, other.c.id == _HISTORY.c.id, other.c.job_id != _HISTORY.c.job_id
+        )
+        # One that has another's job id must make way for it first. (Two statements: with OR it would be quadratic.)
+        clear(connection, _HISTORY, self._ledger, among, ~has_row(_HISTORY, name))
+        clear(connection, _HISTORY, self._ledger, among, renamed.exists())
+        replace(connection, _HISTORY, name, self._ledger)
+        copy(connection, _HISTORY, name, self._ledger, ~has_row(_HISTORY, self._ledger))
+
+    def settle(self, engine: Engine) -> None:
+        """Mend rows that were added, where a writer's statement that had begun before did not find them yet."""
+        stream = execution_streams.c
+        added = (
+            select(stream.job_id)
+            .join_from(
+                _HISTORY, execution_streams, (stream.id == _HISTORY.c.id) & (stream.version != _HISTORY.c.version)
+            )
+            .where(_HISTORY.c.ledger_id == self._ledger, stream.ledger_id == self._ledger)
+            .where(has_row(_HISTORY, self._built), ~has_row(_HISTORY, self._earlier))
+        )
+        time.sleep(_IN_FLIGHT)
+        with engine.connect() as connection:
+            behind = connection.execute(added).scalars().all()
+        for job_id in behind:
+            repair_execution(engine, job_id, self._ledger)
 
     def roll_back(self, connection: Connection, state: State) -> int:
         """Put back the rows that were replaced, but for those of executions that have gone on since."""
@@ -111,8 +146,7 @@ class HistoryTarget:
         ids = connection.execute(gone_on).scalars().all()
         for name in (self._built, self._earlier):
             clear(connection, _HISTORY, name, _HISTORY.c.id.in_(ids))
-        clear(connection, _HISTORY, self._ledger, has_row(_HISTORY, self._built))
-        copy(connection, _HISTORY, self._earlier, self._ledger)
+        self._put(connection, self._earlier, has_row(_HISTORY, self._built))
         return len(ids)
 
     def clear(self, connection: Connection) -> None:

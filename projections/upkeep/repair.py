@@ -57,8 +57,12 @@ def _write(connection: Connection, ledger: str, folded: Folded) -> None:
         .where(stream.ledger_id == ledger, stream.execution_id == folded.execution_id)
         .values(**state)
     )
-    connection.execute(delete(_HISTORY).where(_HISTORY.c.ledger_id == ledger, _HISTORY.c.id == folded.id))
-    if (row := folded.history()) is not None:
+    history = (_HISTORY.c.ledger_id == ledger, _HISTORY.c.id == folded.id)
+    row = folded.history()
+    if row is None:
+        connection.execute(delete(_HISTORY).where(*history))
+    # In place: a writer that waits for the stream meanwhile would not find a row that was added anew.
+    elif not connection.execute(update(_HISTORY).where(*history).values(**row)).rowcount:
         connection.execute(insert(_HISTORY).values(**row))
     step = execution_steps.c
     connection.execute(

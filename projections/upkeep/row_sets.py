@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, Table, delete, func, insert, literal, select
+from sqlalchemy import ColumnElement, Connection, Table, delete, func, insert, literal, select, update
 from sqlalchemy import and_ as all_of
 from sqlalchemy import or_ as any_of
 
@@ -98,6 +98,18 @@ def copy(connection: Connection, table: Table, source: str, target: str, *condit
     values = [literal(target, table.c.ledger_id.type) if c.name == "ledger_id" else c for c in table.c]
     rows = select(*values).where(table.c.ledger_id == source, *conditions)
     connection.execute(insert(table).from_select([column.name for column in table.c], rows))
+
+
+def replace(connection: Connection, table: Table, source: str, target: str) -> None:
+    """Give the rows of one name the values that those of another have with the same key, in place.
+
+    A statement of a writer that began before, and waits for a lock, then changes the row as it is now. Of a row that
+    was deleted and added again it would find nothing, and its change would be lost.
+    """
+    there = table.alias("there")
+    values = {column.name: there.c[column.name] for column in table.c if not column.primary_key}
+    same = all_of(table.c.ledger_id == target, there.c.ledger_id == source, *_same_key(table, there))
+    connection.execute(update(table).where(same).values(values))
 
 
 def clear(connection: Connection, table: Table, name: str, *conditions: Any) -> int:

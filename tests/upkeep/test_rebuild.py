@@ -8,6 +8,7 @@ import random
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from execution_ledger.projections import (
     verify,
 )
 from execution_ledger.projections.upkeep import rebuild_state
+from execution_ledger.projections.upkeep.rebuild_history import HistoryTarget
 from support import Database
 from support.counting import counted, make_counting
 from support.projecting import projected
@@ -165,6 +167,31 @@ async def test_readers_and_writers_go_on_and_nobody_sees_a_part(
     assert seen == {(True,), (False,)}
     await asyncio.to_thread(rebuild.finish)
     assert list(verify(sync_engine)) == []
+
+
+@pytest.mark.store("postgresql")
+@pytest.mark.parametrize("spoil", ["UPDATE execution_history SET message = 'spoiled'", "DELETE FROM execution_history"])
+async def test_a_write_that_waits_for_the_swap_is_not_lost(
+    writer: GroupWriter, sync_engine: Engine, monkeypatch: pytest.MonkeyPatch, spoil: str
+) -> None:
+    change(sync_engine, f"{spoil} WHERE job_id = 'job-1'")
+    rebuild = Rebuild(sync_engine)
+    rebuild.build()
+    lock, waiting = HistoryTarget._lock_head, list[Any]()
+
+    def lock_and_let_wait(target: HistoryTarget, connection: Any) -> int:
+        size = lock(target, connection)
+        waiting.append(writer.submit(update("job-1", message="meanwhile")))
+        time.sleep(0.15)  # its statement has begun, and waits for the head
+        return size
+
+    monkeypatch.setattr(HistoryTarget, "_lock_head", lock_and_let_wait)
+    await asyncio.to_thread(rebuild.swap)
+    assert (await asyncio.wrap_future(waiting[0])).version
+    await asyncio.to_thread(rebuild.finish)
+    assert list(verify(sync_engine)) == []
+    (row,) = (row for row in history(sync_engine) if row["job_id"] == "job-1")
+    assert row["message"] == "meanwhile"
 
 
 async def test_a_rebuild_that_is_killed_is_gone_on_with(
