@@ -65,7 +65,8 @@ async def test_a_pass_that_fails_is_told_and_the_next_one_is_made(
         coming = iter(failures)
 
         def fail(*arguments: Any) -> Any:
-            if (error := next(coming, None)) is not None:
+            # Not for the service of other tests, which reaps in this process, too.
+            if arguments[0] is ledger and (error := next(coming, None)) is not None:
                 raise error
             return once(*arguments)
 
