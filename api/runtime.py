@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import gc
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -50,8 +50,6 @@ class Ledger:
 
     settings: Settings
     engine: AsyncEngine
-    sync_engine: Engine
-    """The same database, for what runs in threads: one connection, for the service's own work."""
     sessions: async_sessionmaker[AsyncSession]
     store: EventStore
 
@@ -75,21 +73,29 @@ async def open_ledger(settings: Settings, *, create: bool = True) -> AsyncIterat
     check_folder(settings.database_url)
     engine = create_engine(settings.database_url, pool_size=settings.pool_size, **_connect_options(settings))
     _bound_idle_transactions(engine, min(IDLE_TIMEOUT, settings.lease_ttl))
-    sync_engine = create_sync_engine(settings.database_url, pool_size=1, **_connect_options(settings))
     try:
         await _check_schema(engine, settings, migrating=create and file is not None)
         sessions = async_sessionmaker(engine, expire_on_commit=False)
-        yield Ledger(settings, engine, sync_engine, sessions, EventStore(limits=settings.limits))
+        yield Ledger(settings, engine, sessions, EventStore(limits=settings.limits))
     finally:
-        sync_engine.dispose()
         await engine.dispose()
 
 
+@contextmanager
+def engine_for_threads(settings: Settings) -> Iterator[Engine]:
+    """The same database for what a service does in threads: one connection, more only while they are needed."""
+    engine = create_sync_engine(settings.database_url, pool_size=1, **_connect_options(settings))
+    try:
+        yield engine
+    finally:
+        engine.dispose()
+
+
 @asynccontextmanager
-async def projecting(ledger: Ledger, store: EventStore) -> AsyncIterator[Heads]:
-    """Keep the projections up to date, and know the sizes of ledgers as they grow; `store` tells of its own commits."""
+async def projecting(ledger: Ledger, engine: Engine) -> AsyncIterator[Heads]:
+    """Keep the projections up to date, and know the sizes of ledgers as they grow; the store tells of its commits."""
     settings = ledger.settings
-    announcer = store.announcer = Announcer(ledger.sync_engine)
+    announcer = ledger.store.announcer = Announcer(engine)
     heads = Heads(ledger.engine, announcer=announcer, poll=settings.projection_interval)
     projector = Projector(
         settings.database_url, PROJECTIONS, heads, workers=settings.projectors, poll=settings.projection_interval
@@ -102,13 +108,13 @@ async def projecting(ledger: Ledger, store: EventStore) -> AsyncIterator[Heads]:
 
 
 @asynccontextmanager
-async def auditing(ledger: Ledger) -> AsyncIterator[Audited]:
+async def auditing(ledger: Ledger, engine: Engine) -> AsyncIterator[Audited]:
     """Verify samples meanwhile, unless the settings say not to; what was found is counted."""
     settings = ledger.settings
     if not settings.audit_interval:
         yield Audited()
         return
-    auditor = BackgroundAuditor(ledger.sync_engine, sample=settings.audit_sample, every=settings.audit_interval)
+    auditor = BackgroundAuditor(engine, sample=settings.audit_sample, every=settings.audit_interval)
     async with auditor.running():
         yield auditor.audited
 
@@ -198,15 +204,16 @@ def _bound_idle_transactions(engine: AsyncEngine, seconds: float) -> None:
 
 async def _check_schema(engine: AsyncEngine, settings: Settings, *, migrating: bool) -> None:
     try:
-        await _ask(engine)
+        await ask_schema(engine)
     except SchemaNotReady:
         if not migrating:
             raise
         await asyncio.to_thread(migrate, settings.database_url)
-        await _ask(engine)
+        await ask_schema(engine)
 
 
-async def _ask(engine: AsyncEngine) -> None:
+async def ask_schema(engine: AsyncEngine) -> None:
+    """Whether the database answers, and its schema is that of this version."""
     with translated():  # connecting may fail, too
         async with engine.connect() as connection:
             await connection.run_sync(check_schema)

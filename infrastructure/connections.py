@@ -26,7 +26,7 @@ from .database_errors import committing, is_lost
 BUSY_TIMEOUT = 30.0
 """Seconds that a writer waits for another one on SQLite."""
 
-_LOCK_TIMEOUT = 250
+LOCK_TIMEOUT = 250
 """Milliseconds that a transaction of a writer waits for a lock."""
 
 IDLE_TIMEOUT = 10
@@ -77,7 +77,7 @@ def create_writer_engine(url: str, size: int, patience: float) -> Engine:
     # What a group touches is in memory, so that looking up its keys costs next to nothing, whatever the default says.
     settings = "-c enable_seqscan=off -c random_page_cost=0.1"
     # So that whoever holds a ledger holds up no other one for long; the writer tries again.
-    settings += f" -c lock_timeout={_LOCK_TIMEOUT}"
+    settings += f" -c lock_timeout={LOCK_TIMEOUT}"
     # A transaction whose client vanished must not keep its locks until the server finds out by itself.
     settings += f" -c idle_in_transaction_session_timeout={IDLE_TIMEOUT}s"
     return create_sync_engine(

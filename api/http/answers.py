@@ -10,8 +10,8 @@ from pydantic import Field, create_model
 
 from ...domain import FIELDS
 from ...projections import (
-    Change,
     Comparison,
+    Diff,
     EndedRun,
     EventCount,
     Explanation,
@@ -19,11 +19,10 @@ from ...projections import (
     FieldChange,
     ProjectionStatus,
     Statistics,
-    StepChange,
     TouchedRun,
 )
 from .schemas import DESCRIPTIONS, field_type
-from .struct_models import Answer, struct_model
+from .struct_models import Answer, answer_model, struct_model
 
 _GIVEN: dict[str, Any] = {
     "execution_id": (str, Field(description="The id that paths take: the caller's own, the same as `job_id`.")),
@@ -40,6 +39,7 @@ _COLUMNS: dict[str, Any] = {
 Execution: type[Answer] = create_model("Execution", __base__=Answer, **cast(Any, {**_GIVEN, **_COLUMNS}))
 
 
+# A model that is made, rather than written, is no type to a checker: hence the ignored ones below.
 class ExecutionList(Answer):
     """A page of the history, newest first."""
 
@@ -119,39 +119,22 @@ class ExecutionEvents(Answer):
     next_version: int | None = Field(description="`from_version` for the page that follows; null on the last one.")
 
 
-class DiffAnswer(Answer):
-    """What happened to an execution between two moments."""
-
-    job_id: str
-    from_version: int
-    to_version: int
-    before_exists: bool
-    after_exists: bool
-    changes: list[struct_model(Change)]  # type: ignore[valid-type]
-    steps: list[struct_model(StepChange)]  # type: ignore[valid-type]
-
-
-class ExplanationAnswer(Answer):
-    """The event that each value comes from."""
-
-    job_id: str
-    fields: dict[str, struct_model(Explanation)]  # type: ignore[valid-type]
-
-
+DiffAnswer = struct_model(Diff, "DiffAnswer")
+ExplanationAnswer = answer_model(
+    "ExplanationAnswer", "The event that each value comes from.", job_id=str, fields=dict[str, Explanation]
+)
 ComparisonAnswer = struct_model(Comparison, "ComparisonAnswer")
 
 
-class AuditedEvent(Answer):
-    """An event and what it changed."""
-
-    event: Event
-    changes: dict[str, struct_model(FieldChange)]  # type: ignore[valid-type]
+AuditedEvent = answer_model(
+    "AuditedEvent", "An event and what it changed.", event=Event, changes=dict[str, FieldChange]
+)
 
 
 class AuditPage(Answer):
     """A page of an audit."""
 
-    events: list[AuditedEvent]
+    events: list[AuditedEvent]  # type: ignore[valid-type]
     next_cursor: str | None = Field(description="For the page behind this one; null where there is nothing now.")
     previous_cursor: str | None = Field(description="For the page before this one.")
     complete: bool = Field(description="False where a bound on the events looked at ended the page: go on.")
@@ -161,28 +144,15 @@ class AuditPage(Answer):
 CountAnswer = struct_model(EventCount, "CountAnswer")
 
 
-class TouchedRuns(Answer):
-    """Runs that belong to one piece of work."""
-
-    runs: list[struct_model(TouchedRun)]  # type: ignore[valid-type]
-
-
-class StatisticsAnswer(Answer):
-    """Counts and percentiles, one for each group."""
-
-    groups: list[struct_model(Statistics)]  # type: ignore[valid-type]
-
-
-class FailureReasons(Answer):
-    """Why runs failed."""
-
-    reasons: list[struct_model(FailureReason)]  # type: ignore[valid-type]
-
-
-class EndedRuns(Answer):
-    """Runs that ended."""
-
-    runs: list[struct_model(EndedRun)]  # type: ignore[valid-type]
+TouchedRuns = answer_model("TouchedRuns", "Runs that belong to one piece of work.", runs=list[TouchedRun])
+StatisticsAnswer = answer_model(
+    "StatisticsAnswer", "Counts and percentiles, one for each group.", groups=list[Statistics]
+)
+FailureReasons = answer_model("FailureReasons", "Why runs failed.", reasons=list[FailureReason])
+EndedRuns = answer_model("EndedRuns", "Runs that ended.", runs=list[EndedRun])
+Projections = answer_model(
+    "Projections", "How far each projection has read the ledger.", projections=list[ProjectionStatus]
+)
 
 
 class LeaseAnswer(Answer):
@@ -207,12 +177,6 @@ class BatchAnswer(Answer):
     """What became of each item, in their order."""
 
     results: list[BatchItem]
-
-
-class Projections(Answer):
-    """How far each projection has read the ledger."""
-
-    projections: list[struct_model(ProjectionStatus)]  # type: ignore[valid-type]
 
 
 class ProjectionLag(Answer):

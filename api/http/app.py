@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from importlib.util import find_spec
 
 from fastapi import FastAPI
@@ -13,7 +13,8 @@ from starlette.middleware.gzip import GZipMiddleware
 
 from ...domain import InvalidInput
 from ...infrastructure import Settings
-from ..runtime import auditing, open_ledger, open_writer, projecting
+from ...projections import ProjectionControl
+from ..runtime import PROJECTIONS, auditing, engine_for_threads, open_ledger, open_writer, projecting
 from . import (
     problem_docs,
     routes_audit,
@@ -75,14 +76,14 @@ def create_app(settings: Settings) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with (
-            open_ledger(settings) as ledger,
-            projecting(ledger, ledger.store) as heads,
-            auditing(ledger) as audited,
-            open_writer(ledger) as writer,
-        ):
-            app.state.authenticator, app.state.sync_engine = Authenticator(ledger, tokens), ledger.sync_engine
-            app.state.ledger, app.state.writer, app.state.heads, app.state.audited = ledger, writer, heads, audited
+        async with open_ledger(settings) as ledger, AsyncExitStack() as stack:
+            engine = stack.enter_context(engine_for_threads(settings))
+            app.state.ledger = ledger
+            app.state.authenticator = Authenticator(ledger, tokens)
+            app.state.projections = ProjectionControl(engine, PROJECTIONS)
+            app.state.heads = await stack.enter_async_context(projecting(ledger, engine))
+            app.state.audited = await stack.enter_async_context(auditing(ledger, engine))
+            app.state.writer = await stack.enter_async_context(open_writer(ledger))
             housekeeping = [asyncio.create_task(work(ledger)) for work in (forget_receipts_hourly, reap_regularly)]
             try:
                 yield

@@ -25,6 +25,8 @@ from .tokens import Tokens
 _REMEMBERED = 10_000
 """Credentials whose answers are kept; when there are more, all are asked for again."""
 
+_EVERYTHING = frozenset(SCOPES)
+
 OPEN = frozenset({"/healthz", "/readyz", "/metrics", "/api/v1/openapi.json"})
 """Paths that tell nothing of any ledger (`/metrics` has a token of its own)."""
 
@@ -71,7 +73,7 @@ class Authentication:
         state = scope["app"].state
         if not state.settings.auth:
             client = scope.get("client") or ("local",)
-            found = Principal(client[0], None, None, frozenset(SCOPES))
+            found = Principal(client[0], None, None, _EVERYTHING)
         else:
             credential = _credential(Headers(scope=scope))
             try:
@@ -121,9 +123,4 @@ class Needs:
             raise Problem(SCOPE_MISSING, f"This needs the scope {self.scope!r}.", scope=self.scope)
 
 
-def needs(scope: str) -> Any:
-    """For `dependencies=[…]` of a route."""
-    return Depends(Needs(scope))
-
-
-READ, WRITE, AUDIT, ADMIN = ([needs(scope)] for scope in SCOPES)
+READ, WRITE, AUDIT, ADMIN = ([Depends(Needs(scope))] for scope in SCOPES)

@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from ...domain import ContextFields, InvalidInput
 from ...infrastructure import ExecutionRepository, WriteOptions
 from ...infrastructure.database_errors import translated
-from ...projections import AuditQueries, LedgerQueries, ReplayQueries, StatisticsQueries
+from ...projections import AuditQueries, LedgerQueries, ProjectionControl, ReplayQueries, StatisticsQueries
 from ...projections.engine.fresh import Freshness, wait_until_fresh
 from ..runtime import Ledger
 from .authentication import CurrentPrincipal
@@ -167,6 +167,12 @@ def get_statistics(db: Db, ledger: LedgerName, min_position: MinPosition) -> Sta
     return StatisticsQueries(db, ledger=ledger, min_position=min_position)
 
 
+def get_projections(request: Request) -> ProjectionControl:
+    """How projections are doing: to be asked in a thread."""
+    return request.app.state.projections
+
+
+Control = Annotated[ProjectionControl, Depends(get_projections)]
 Reader = Annotated[ExecutionRepository, Depends(get_reader)]
 Writer = Annotated[ExecutionRepository, Depends(get_writer)]
 Queries = Annotated[LedgerQueries, Depends(get_queries)]

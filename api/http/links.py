@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
 from urllib.parse import urlencode
 
 from fastapi import Request, Response
 
 
-def linked(response: Response, request: Request, **pages: dict[str, Any]) -> Response:
-    """Name other pages by their relation: the same query, with these parameters in place of its own."""
+def linked(response: Response, request: Request, **cursors: str | None) -> Response:
+    """Name other pages by their relation: the same query, each with its own cursor. None: there is no such page."""
     links = [
-        f'<{_url(request, changed)}>; rel="{relation}"'
-        for relation, changed in pages.items()
-        if all(value is not None for value in changed.values())
+        f'<{_url(request, cursor)}>; rel="{relation}"' for relation, cursor in cursors.items() if cursor is not None
     ]
     if links:
         response.headers["Link"] = ", ".join(links)
     return response
 
 
-def _url(request: Request, changed: dict[str, Any]) -> str:
-    kept = [(name, value) for name, value in request.query_params.multi_items() if name not in changed]
-    return f"{request.scope['path']}?{urlencode([*kept, *changed.items()])}"
+def _url(request: Request, cursor: str) -> str:
+    # An offset does not go with a cursor.
+    kept = [each for each in request.query_params.multi_items() if each[0] not in ("cursor", "offset")]
+    return f"{request.scope['path']}?{urlencode([*kept, ('cursor', cursor)])}"

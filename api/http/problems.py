@@ -7,15 +7,16 @@ import logging
 import re
 from collections.abc import Mapping
 from http import HTTPStatus
-from typing import Any
+from typing import Any, TypeVar
 
 from fastapi import FastAPI, HTTPException, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from ...domain import InvalidInput, LedgerError
-from .problem_kinds import ERRORS, INTERNAL, NOT_FOUND, TYPE_PREFIX, Kind, find_kind
+from .problem_kinds import ERRORS, EXECUTION_NOT_FOUND, INTERNAL, NOT_FOUND, TYPE_PREFIX, Kind, find_kind
 
+_T = TypeVar("_T")
 _log = logging.getLogger("execution_ledger.api")
 
 
@@ -28,25 +29,40 @@ class Problem(HTTPException):
         self.members = members
 
 
+def existing(found: _T | None) -> _T:
+    """What was found; the problem of an execution that is not there, where it was None."""
+    if found is None:
+        raise Problem(EXECUTION_NOT_FOUND)
+    return found
+
+
+def problem_body(kind: Kind, detail: str, members: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Problem details."""
+    remedy = {} if kind.remedy is None else {"remedy": kind.remedy}
+    told = {"type": TYPE_PREFIX + kind.name, "title": kind.title, "status": kind.status, "detail": detail}
+    return {**told, **remedy, **(members or {})}
+
+
 def problem_response(
     kind: Kind, detail: str, members: Mapping[str, Any] | None = None, headers: Mapping[str, str] | None = None
 ) -> Response:
     """The answer: `application/problem+json`, in ASCII, so that whatever a caller sent can be told back."""
-    body = {"type": TYPE_PREFIX + kind.name, "title": kind.title, "status": kind.status, "detail": detail}
-    if kind.remedy is not None:
-        body["remedy"] = kind.remedy
-    body |= members or {}
+    text = json.dumps(problem_body(kind, detail, members))
     extra = {"Retry-After": str(kind.retry_after)} if kind.retry_after is not None else {}
-    return Response(json.dumps(body), kind.status, {**extra, **(headers or {})}, "application/problem+json")
+    return Response(text, kind.status, {**extra, **(headers or {})}, "application/problem+json")
+
+
+def explain(error: LedgerError) -> tuple[Kind, str, dict[str, Any]]:
+    """The kind, the detail and the members that tell of an error of the domain; the log is told of those of ours."""
+    kind = find_kind(type(error))
+    if kind.status >= 500:
+        _log.error("%s: %s", kind.name, error, exc_info=error if kind.status == 500 else None)
+    return kind, kind.detail or str(error), {name: error.details[name] for name in kind.members}
 
 
 def ledger_problem(error: LedgerError) -> Response:
     """The answer for an error of the domain."""
-    kind = find_kind(type(error))
-    if kind.status >= 500:
-        _log.error("%s: %s", kind.name, error, exc_info=error if kind.status == 500 else None)
-    members = {name: error.details[name] for name in kind.members}
-    return problem_response(kind, kind.detail or str(error), members)
+    return problem_response(*explain(error))
 
 
 async def _on_ledger_error(_: Request, error: Exception) -> Response:

@@ -11,8 +11,7 @@ from fastapi import Response
 from ...domain import FIELDS
 from ...infrastructure import EXECUTIONS, ExecutionHistory, ExecutionRepository, Root
 from ...projections import LedgerSummary, ProjectionStatus, RecordedEvent, StepSpan, Timeline
-from .problem_kinds import EXECUTION_NOT_FOUND
-from .problems import Problem
+from .problems import existing
 
 
 def json_response(body: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
@@ -42,8 +41,7 @@ def execution_response(
     row: ExecutionHistory | None, status: int = 200, headers: Mapping[str, str] | None = None
 ) -> Response:
     """An `Execution` with its version as the ETag; a problem where there is none."""
-    if row is None:
-        raise Problem(EXECUTION_NOT_FOUND)
+    row = existing(row)
     return json_response(execution_body(row), status, {"ETag": f'"{row.version}"', **(headers or {})})
 
 
@@ -76,8 +74,7 @@ def events_response(events: list[RecordedEvent], limit: int, order: str) -> Resp
 
 def timeline_response(timeline: Timeline | None) -> Response:
     """A `TimelineAnswer`; a problem where there is none."""
-    if timeline is None:
-        raise Problem(EXECUTION_NOT_FOUND)
+    timeline = existing(timeline)
     body = {
         "job_id": timeline.job_id,
         "events": [event_body(event) for event in timeline.events],

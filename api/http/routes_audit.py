@@ -41,9 +41,7 @@ async def list_audit(request: Request, query: Annotated[AuditQuery, Query()], au
         "complete": page.complete,
         "scanned": page.scanned,
     }
-    return linked(
-        json_response(body), request, next={"cursor": page.next_cursor}, prev={"cursor": page.previous_cursor}
-    )
+    return linked(json_response(body), request, next=page.next_cursor, prev=page.previous_cursor)
 
 
 @router.get(

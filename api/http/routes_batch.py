@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Request, Response
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from ...domain import (
     Command,
@@ -26,7 +25,7 @@ from ...domain import (
     Update,
     make_context,
 )
-from ...infrastructure import EXECUTIONS, Outcome
+from ...infrastructure import Outcome
 from ...infrastructure import Request as Asked
 from . import problem_docs
 from .answers import BatchAnswer
@@ -34,7 +33,7 @@ from .authentication import WRITE
 from .commands import COMMANDS
 from .dependencies import CallContext, CreateOptions, LedgerName
 from .json_route import JsonRoute
-from .problems import ledger_problem
+from .problems import explain, problem_body
 from .responses import json_response, row_body
 from .routes_commands import STATUS_BODIES
 from .schemas import (
@@ -44,9 +43,10 @@ from .schemas import (
     ExecutionUpdate,
     Key,
     LateOutcome,
+    NamedStepEnd,
     NoteBody,
     StepBegin,
-    StepEnd,
+    StrictBody,
     one_of,
 )
 
@@ -72,24 +72,20 @@ KINDS: dict[str, tuple[type[Body], _Make]] = {
     "correct": (Correction, Correct.of),
     "late-outcome": (LateOutcome, _spread(ReportLateOutcome.of)),
     "start-step": (StepBegin, _spread(StartStep.of)),
-    "finish-step": (StepEnd, _spread(FinishStep.of)),
+    "finish-step": (NamedStepEnd, _spread(FinishStep.of)),
     "note": (NoteBody, _spread(Note.of)),
     "delete": (Body, lambda _: Delete()),
 }
 """What can be commanded: the body it takes, and the command that this makes."""
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(strict=True, extra="forbid")
-
-
-class NewExecutions(_Strict):
+class NewExecutions(StrictBody):
     """Executions to record."""
 
     executions: list[ExecutionCreate] = Field(min_length=1, max_length=MOST)  # type: ignore[valid-type]
 
 
-class OneCommand(_Strict):
+class OneCommand(StrictBody):
     """A command on one execution."""
 
     execution_id: Key = Field(description="The caller's job id.")
@@ -100,7 +96,7 @@ class OneCommand(_Strict):
     idempotency_key: Key | None = None
 
 
-class Commands(_Strict):
+class Commands(StrictBody):
     """Commands, those of one execution in order."""
 
     commands: list[OneCommand] = Field(
@@ -122,13 +118,12 @@ async def create_executions(
     body: NewExecutions, request: Request, ledger: LedgerName, context: CallContext, options: CreateOptions
 ) -> Response:
     """Each succeeds or fails alone. With an `Idempotency-Key`, the whole can be sent again."""
-    key = options.get("command_id")
+    key, base = options.get("command_id"), make_context(Context(), **context)
 
     def ask(at: int, item: Any) -> Asked:
         data = item.given()
         command_id = None if key is None else f"{key}#{at}"
-        said = make_context(make_context(Context(), **context), **_said(item))
-        return Asked(ledger, data.get("job_id"), Create.of(data), said, command_id=command_id)
+        return Asked(ledger, data.get("job_id"), Create.of(data), _said(base, item), command_id=command_id)
 
     return await _execute(request, body.executions, ask, 201)
 
@@ -143,19 +138,16 @@ async def create_executions(
 )
 async def send_commands(body: Commands, request: Request, ledger: LedgerName, context: CallContext) -> Response:
     """Each succeeds or fails alone; those of one execution are decided in their order."""
+    base = make_context(Context(), **context)
 
     def ask(_: int, item: OneCommand) -> Asked:
         model, make = _kind(item)
         checked = _check(model, item)
-        fields = checked.given()
-        if item.command == "finish-step":
-            fields["step_id"] = item.body.get("step_id")
-        said = make_context(make_context(Context(), **context), **_said(checked))
         return Asked(
             ledger,
             item.execution_id,
-            make(fields),
-            said,
+            make(checked.given()),
+            _said(base, checked),
             expected_version=item.expected_version,
             command_id=item.idempotency_key,
             lease=item.lease,
@@ -174,11 +166,8 @@ def _kind(item: OneCommand) -> tuple[type[Body], _Make]:
 
 
 def _check(model: type[Body], item: OneCommand) -> Body:
-    given = dict(item.body)
-    if item.command == "finish-step":
-        given.pop("step_id", None)  # on its own route it stands in the path
     try:
-        return model.model_validate(given)
+        return model.model_validate(item.body)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "body"
@@ -187,9 +176,9 @@ def _check(model: type[Body], item: OneCommand) -> Body:
         ) from error
 
 
-def _said(body: Body) -> dict[str, Any]:
-    given = {"reason": body.reason, "occurred_at": body.occurred_at}
-    return {name: value for name, value in given.items() if value is not None}
+def _said(base: Context, body: Body) -> Context:
+    """The circumstances of the request, with what an item says of its own."""
+    return make_context(base, reason=body.reason, occurred_at=body.occurred_at)
 
 
 async def _execute(request: Request, items: Sequence[Any], ask: Callable[[int, Any], Asked], done: int) -> Response:
@@ -213,10 +202,10 @@ async def _execute(request: Request, items: Sequence[Any], ask: Callable[[int, A
 
 def _result(answer: Outcome | Exception | None, done: int) -> dict[str, Any]:
     if isinstance(answer, Outcome):
-        row = None if answer.row is None else row_body(EXECUTIONS.copy(answer.row) or {})
+        row = None if answer.row is None else row_body(answer.row)
         return {"status": done, "execution": row, "problem": None}
     if not isinstance(answer, LedgerError):
         assert answer is not None
         raise answer
-    problem = json.loads(bytes(ledger_problem(answer).body))
+    problem = problem_body(*explain(answer))
     return {"status": problem["status"], "execution": None, "problem": problem}

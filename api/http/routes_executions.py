@@ -18,7 +18,7 @@ from .dependencies import ChangeOptions, CreateOptions, ExecutionId, Reader, Rep
 from .json_route import JsonRoute, takes
 from .links import linked
 from .problem_kinds import EXECUTION_NOT_FOUND
-from .problems import Problem
+from .problems import Problem, existing
 from .query_schemas import ExecutionsQuery, MomentQuery
 from .responses import execution_body, execution_response, json_response, position_header, written_response
 from .schemas import Body, ExecutionCreate, ExecutionUpdate
@@ -68,8 +68,7 @@ async def list_executions(
         rows, cursor = await executions.get_execution_page(query.limit, query.cursor, **filters)
         total = None
     body = {"executions": [execution_body(row) for row in rows], "total": total, "next_cursor": cursor}
-    response = json_response(body)
-    return linked(response, request, next={"cursor": cursor, "offset": 0} if cursor else {"cursor": None})
+    return linked(json_response(body), request, next=cursor)
 
 
 async def _page_as_of(query: ExecutionsQuery, replay: Replay) -> HistoryPage:
@@ -112,9 +111,7 @@ async def get_execution(
     if moment.version is None and moment.as_of is None:
         return execution_response(await executions.get_execution_by_job_id(execution_id))
     state = await replay.state_at(execution_id, version=moment.version, as_of=moment.as_of, by=moment.by)
-    if state is None or state.row is None:
-        raise Problem(EXECUTION_NOT_FOUND)
-    return execution_response(EXECUTIONS.load(state.row))
+    return execution_response(EXECUTIONS.load(existing(existing(state).row)))
 
 
 @router.patch(

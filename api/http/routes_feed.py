@@ -7,15 +7,17 @@ from typing import Annotated
 
 from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.responses import StreamingResponse
+from fastapi.sse import KEEPALIVE_COMMENT
 
 from ...domain import InvalidInput
 from ...projections import Feed, Subscription
+from ...projections.audit import Filters
 from . import problem_docs
 from .authentication import READ
 from .dependencies import LedgerName, get_ledger
 from .query_schemas import StreamQuery
 from .responses import event_body
-from .sse import IDLE, comment, message, sse_response
+from .sse import IDLE, message, sse_response
 
 router = APIRouter(tags=["ledger"])
 
@@ -37,14 +39,14 @@ async def stream_events(
     """Server-sent events, each once and in order, its position as `id`; comments keep the line up."""
     after = query.after if last_event_id is None else _position(last_event_id)
     feed = Feed(get_ledger(request).engine, request.app.state.heads)
-    types = None if query.type is None else [name if "." in name else f"execution.{name}" for name in query.type]
+    types = Filters.of({"type": query.type}).type
     subscription = feed.subscribe(ledger, after, types=types, job_id=query.job_id, idle=IDLE)
     return sse_response(request, _messages(subscription))
 
 
 async def _messages(subscription: Subscription) -> AsyncIterator[bytes]:
     async for event in subscription:
-        yield comment() if event is None else message(event_body(event), id=event.position)
+        yield KEEPALIVE_COMMENT if event is None else message(event_body(event), id=event.position)
 
 
 def _position(last_event_id: str) -> int:

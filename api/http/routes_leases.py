@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from ...domain import DEFAULT_TTL, LeaseLost
 from ...domain.leases import LEASE_BOUNDS
@@ -16,7 +16,7 @@ from .authentication import WRITE
 from .dependencies import ExecutionId, Leasing
 from .json_route import JsonRoute
 from .responses import json_response
-from .schemas import Key
+from .schemas import Key, StrictBody
 
 router = APIRouter(prefix="/executions/{execution_id}/lease", tags=["leases"], route_class=JsonRoute)
 
@@ -26,19 +26,15 @@ Token = Annotated[
 _Seconds = Annotated[float, Field(ge=LEASE_BOUNDS[0], le=LEASE_BOUNDS[1], description="Seconds that it lasts.")]
 
 
-class LeaseTake(BaseModel):
+class LeaseTake(StrictBody):
     """A lease to take."""
-
-    model_config = ConfigDict(strict=True, extra="forbid")
 
     holder: Key = Field(description="Names the worker; no two alike.", examples=["worker-7"])
     ttl: _Seconds = DEFAULT_TTL
 
 
-class LeaseRenew(BaseModel):
+class LeaseRenew(StrictBody):
     """How long it lasts from now on."""
-
-    model_config = ConfigDict(strict=True, extra="forbid")
 
     ttl: _Seconds = DEFAULT_TTL
 

@@ -5,14 +5,12 @@ from __future__ import annotations
 import asyncio
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Query, Response
 
-from ...projections import ProjectionControl
-from ..runtime import PROJECTIONS
 from . import problem_docs
 from .answers import EventList, LedgerAnswer, Projections, RootAnswer, TimelineAnswer
 from .authentication import ADMIN, AUDIT, READ
-from .dependencies import ExecutionId, LedgerName, Queries, Replay
+from .dependencies import Control, ExecutionId, LedgerName, Queries, Replay
 from .query_schemas import EventsQuery, RootQuery, TimelineQuery
 from .responses import events_response, json_response, ledger_response, root_response, timeline_response
 
@@ -55,9 +53,9 @@ async def list_events(query: Annotated[EventsQuery, Query()], queries: Queries) 
     summary="The ledger in numbers",
     response_model=LedgerAnswer,
 )
-async def get_ledger(request: Request, queries: Queries) -> Response:
+async def get_ledger(queries: Queries, projections: Control) -> Response:
     """Size, counters and how far each projection is behind: a few rows, whatever the size of the ledger."""
-    statuses = await asyncio.to_thread(_control(request).statuses, queries.ledger)
+    statuses = await asyncio.to_thread(projections.statuses, queries.ledger)
     return ledger_response(await queries.summary(), statuses)
 
 
@@ -80,9 +78,9 @@ async def get_root(query: Annotated[RootQuery, Query()], queries: Queries) -> Re
     dependencies=ADMIN,
     response_model=Projections,
 )
-async def list_projections(request: Request, ledger: LedgerName) -> Response:
+async def list_projections(projections: Control, ledger: LedgerName) -> Response:
     """How far each has read it, and what stopped it."""
-    return json_response({"projections": await asyncio.to_thread(_control(request).statuses, ledger)})
+    return json_response({"projections": await asyncio.to_thread(projections.statuses, ledger)})
 
 
 @router.post(
@@ -93,12 +91,7 @@ async def list_projections(request: Request, ledger: LedgerName) -> Response:
     response_model=Projections,
     responses=problem_docs.PROJECTION,
 )
-async def retry_projection(name: str, request: Request, ledger: LedgerName) -> Response:
+async def retry_projection(name: str, projections: Control, ledger: LedgerName) -> Response:
     """Once what its event failed of is mended. Where it has not stopped, nothing happens."""
-    control = _control(request)
-    await asyncio.to_thread(control.retry, name, ledger)
-    return json_response({"projections": await asyncio.to_thread(control.statuses, ledger)})
-
-
-def _control(request: Request) -> ProjectionControl:
-    return ProjectionControl(request.app.state.sync_engine, PROJECTIONS)
+    await asyncio.to_thread(projections.retry, name, ledger)
+    return json_response({"projections": await asyncio.to_thread(projections.statuses, ledger)})

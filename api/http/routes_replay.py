@@ -13,13 +13,12 @@ from . import problem_docs
 from .answers import ComparisonAnswer, DiffAnswer, ExecutionEvents, ExplanationAnswer
 from .authentication import READ
 from .dependencies import ExecutionId, LedgerName, Replay, get_ledger
-from .problem_kinds import EXECUTION_NOT_FOUND
-from .problems import Problem
+from .problems import existing
 from .query_schemas import CompareQuery, DiffQuery, ExplainQuery, ReplayQuery, TimelineQuery
 from .responses import event_body, json_response, row_body
 from .sse import message, sse_response
 
-router = APIRouter(prefix="/executions/{execution_id}", tags=["executions"], dependencies=[])
+router = APIRouter(prefix="/executions/{execution_id}", tags=["executions"])
 
 
 @router.get(
@@ -34,9 +33,7 @@ async def list_execution_events(
     execution_id: ExecutionId, query: Annotated[TimelineQuery, Query()], replay: Replay
 ) -> Response:
     """In order, a page at a time. Deleted executions still have them."""
-    found = await replay.timeline(execution_id, limit=query.limit, from_version=query.from_version)
-    if found is None:
-        raise Problem(EXECUTION_NOT_FOUND)
+    found = existing(await replay.timeline(execution_id, limit=query.limit, from_version=query.from_version))
     body = {"job_id": found.job_id, "events": [event_body(each) for each in found.events]}
     return json_response(body | {"next_version": found.next_version})
 
@@ -52,10 +49,7 @@ async def list_execution_events(
 async def diff_execution(execution_id: ExecutionId, query: Annotated[DiffQuery, Query()], replay: Replay) -> Response:
     """Field by field and, inside JSON values, path by path."""
     after = None if query.after is None else _moment(query.after)
-    found = await replay.diff(execution_id, _moment(query.before), after, by=query.by)
-    if found is None:
-        raise Problem(EXECUTION_NOT_FOUND)
-    return json_response(found)
+    return json_response(existing(await replay.diff(execution_id, _moment(query.before), after, by=query.by)))
 
 
 @router.get(
@@ -70,9 +64,9 @@ async def explain_execution(
     execution_id: ExecutionId, query: Annotated[ExplainQuery, Query()], replay: Replay
 ) -> Response:
     """The event behind each field, as it is now or was at a moment; a field that was never set is left out."""
-    found = await replay.explain(execution_id, query.field, version=query.version, as_of=query.as_of, by=query.by)
-    if found is None:
-        raise Problem(EXECUTION_NOT_FOUND)
+    found = existing(
+        await replay.explain(execution_id, query.field, version=query.version, as_of=query.as_of, by=query.by)
+    )
     return json_response({"job_id": execution_id, "fields": found})
 
 
@@ -107,8 +101,7 @@ async def replay_execution(
     ledger: LedgerName,
 ) -> Response:
     """Server-sent events: a `frame` for each of its events when it is due, with the execution after it; then `end`."""
-    if await replay.state_at(execution_id) is None:
-        raise Problem(EXECUTION_NOT_FOUND)
+    existing(await replay.state_at(execution_id))
     player = play_run(
         get_ledger(request).engine,
         execution_id,

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import hmac
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Header, Request, Response
 
 from ...domain import LedgerError
-from ...infrastructure import check_schema
-from ...infrastructure.database_errors import translated
-from ...projections import ProjectionControl
-from ..runtime import PROJECTIONS
+from ..runtime import ask_schema
 from . import problem_docs
 from .answers import Health
+from .dependencies import Control, get_ledger
 from .problem_kinds import NOT_FOUND, NOT_READY, UNAUTHENTICATED
 from .problems import Problem
 from .responses import json_response
@@ -37,11 +35,8 @@ async def get_health() -> Response:
 )
 async def get_readiness(request: Request) -> Response:
     """Asks the database, and whether its schema fits."""
-    ledger = request.app.state.ledger
     try:
-        with translated():
-            async with ledger.engine.connect() as connection:
-                await connection.run_sync(check_schema)
+        await ask_schema(get_ledger(request).engine)
     except LedgerError as error:
         raise Problem(NOT_READY, f"{type(error).__name__}: see the log.") from error
     return json_response({"status": "ready"})
@@ -56,6 +51,7 @@ async def get_readiness(request: Request) -> Response:
 )
 async def get_metrics(
     request: Request,
+    projections: Control,
     authorization: Annotated[str | None, Header(description="`Bearer`, and the token of the settings.")] = None,
 ) -> Response:
     """Of all ledgers: so where callers need a key, this needs the token of the setting `metrics_token`."""
@@ -67,10 +63,6 @@ async def get_metrics(
         expected = f"Bearer {token.get_secret_value()}".encode()
         if not hmac.compare_digest((authorization or "").encode("latin-1", "replace"), expected):
             raise Problem(UNAUTHENTICATED)
-    statuses = await asyncio.to_thread(_statuses, state)
+    statuses = await asyncio.to_thread(projections.statuses)
     page = state.metrics.render(state.writer, state.audited, statuses)
     return Response(page, media_type="text/plain; version=0.0.4; charset=utf-8")
-
-
-def _statuses(state: Any) -> Any:
-    return ProjectionControl(state.sync_engine, PROJECTIONS).statuses()

@@ -65,10 +65,14 @@ def field_type(name: str, *, nullable: bool) -> Any:
     return kind | None if nullable and kind is not Any else kind
 
 
-class Body(BaseModel):
-    """What every command may say beside its own fields."""
+class StrictBody(BaseModel):
+    """A body whose types are what they say, and which has nothing else."""
 
     model_config = ConfigDict(strict=True, extra="forbid")
+
+
+class Body(StrictBody):
+    """What every command may say beside its own fields."""
 
     reason: str | None = Field(
         None, min_length=1, max_length=REASON_LENGTH, description="Why; comes before the header X-Reason."
@@ -146,6 +150,12 @@ class StepEnd(Body):
     result: Any = None
     error: str | None = None
     finished_at: Time | None = None
+
+
+class NamedStepEnd(StepEnd):
+    """The same in a batch, where no path names the step."""
+
+    step_id: Key
 
 
 class NoteBody(Body):

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import msgspec
 from fastapi import Request
-from fastapi.sse import KEEPALIVE_COMMENT, EventSourceResponse, format_sse_event
+from fastapi.sse import EventSourceResponse, format_sse_event
 
 from ...domain import LedgerError
 
@@ -31,11 +31,6 @@ def message(body: Any, *, id: int | None = None, event: str | None = None) -> by
     """One event, its body as JSON."""
     text = msgspec.json.encode(body).decode()
     return format_sse_event(data_str=text, id=None if id is None else str(id), event=event)
-
-
-def comment() -> bytes:
-    """What shows that somebody is there."""
-    return KEEPALIVE_COMMENT
 
 
 async def _stream(messages: AsyncIterator[bytes], stopping: asyncio.Event) -> AsyncIterator[bytes]:

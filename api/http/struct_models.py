@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import types
 import typing
-from functools import cache
+from functools import cache, reduce
+from operator import or_
 from typing import Any, Union
 
 import msgspec
@@ -17,14 +18,20 @@ class Answer(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
+def answer_model(name: str, text: str, /, **kinds: Any) -> type[Answer]:
+    """A model with these fields, in whose types structs stand for their models. Every field is in each answer."""
+    fields = {each: (_converted(kind), Field()) for each, kind in kinds.items()}
+    made = create_model(name, __base__=Answer, **typing.cast(Any, fields))
+    made.__doc__ = text
+    return made
+
+
 @cache
 def struct_model(struct: type[msgspec.Struct], name: str | None = None) -> type[Answer]:
-    """The model of a struct: every field is there in each answer."""
+    """The model of a struct."""
     hints = typing.get_type_hints(struct)
-    fields = {each: (_converted(hints[each]), Field()) for each in struct.__struct_fields__}
-    made = create_model(name or struct.__name__, __base__=Answer, **typing.cast(Any, fields))
-    made.__doc__ = (struct.__doc__ or "").strip()
-    return made
+    kinds = {each: hints[each] for each in struct.__struct_fields__}
+    return answer_model(name or struct.__name__, (struct.__doc__ or "").strip(), **kinds)
 
 
 def _converted(kind: Any) -> Any:
@@ -35,6 +42,6 @@ def _converted(kind: Any) -> Any:
     if origin is None or origin is typing.Literal:
         return kind
     if origin in (types.UnionType, Union):
-        return Union[tuple(map(_converted, arguments))]  # noqa: UP007
+        return reduce(or_, map(_converted, arguments))
     converted = tuple(each if each is Ellipsis else _converted(each) for each in arguments)
     return origin[converted]

@@ -77,8 +77,8 @@ class Tokens:
             return None  # a token that names no ledger may see none
         given = claims.get(settings.oidc_scope_claim) or []
         names = given.split() if isinstance(given, str) else [each for each in given if isinstance(each, str)]
-        scopes = frozenset(name.removeprefix("ledger:") for name in names) & SCOPES.keys()
-        return Principal(f"token {actor}", actor, ledger, frozenset(scopes))
+        scopes = frozenset(name.removeprefix("ledger:") for name in names).intersection(SCOPES)
+        return Principal(f"token {actor}", actor, ledger, scopes)
 
     def _client(self) -> jwt.PyJWKClient:
         if self._keys is None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Engine, select
 
+from ...infrastructure.connections import LOCK_TIMEOUT
 from ...infrastructure.root import read_size
 from ...infrastructure.tables import ExecutionHistory, execution_events, execution_streams, ledgers
 from ..beside import built, earlier
@@ -20,8 +21,8 @@ from .row_sets import TableDifference, clear, copy, diff_sets, has_row, insert_r
 _HISTORY: Any = ExecutionHistory.__table__
 _EVENTS = 2_000
 """Events of a page, when it catches up."""
-_IN_FLIGHT = 0.5
-"""Seconds after which no statement of a writer waits for a lock that it asked for before: twice its timeout."""
+_IN_FLIGHT = 2 * LOCK_TIMEOUT / 1000
+"""Seconds after which no statement of a writer waits for a lock that it asked for before."""
 
 
 class HistoryTarget:
@@ -119,19 +120,19 @@ class HistoryTarget:
         copy(connection, _HISTORY, name, self._ledger, ~has_row(_HISTORY, self._ledger))
 
     def settle(self, engine: Engine) -> None:
-        """Mend rows that were added, where a writer's statement that had begun before did not find them yet."""
+        """Mend rows that were added anew, where a writer's statement that had begun before did not find them."""
         stream = execution_streams.c
-        added = (
+        swapped = (
             select(stream.job_id)
             .join_from(
                 _HISTORY, execution_streams, (stream.id == _HISTORY.c.id) & (stream.version != _HISTORY.c.version)
             )
             .where(_HISTORY.c.ledger_id == self._ledger, stream.ledger_id == self._ledger)
-            .where(has_row(_HISTORY, self._built), ~has_row(_HISTORY, self._earlier))
+            .where(has_row(_HISTORY, self._built))
         )
         time.sleep(_IN_FLIGHT)
         with engine.connect() as connection:
-            behind = connection.execute(added).scalars().all()
+            behind = connection.execute(swapped).scalars().all()
         for job_id in behind:
             repair_execution(engine, job_id, self._ledger)
 
