@@ -8,7 +8,7 @@ BIN := .venv/bin
 LOCK = --quiet --universal --python-version 3.11 --generate-hashes --no-header $(ARGS) pyproject.toml
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test check serve bench soak format lock docs clean
+.PHONY: help demo test check serve bench soak fuzz format lock docs clean
 
 help: ## print this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1|\2/p' Makefile | awk -F'|' '{ printf "%-12s %s\n", $$1, $$2 }'
@@ -36,6 +36,10 @@ soak: .venv/.dev ## run the tests that take minutes
 	$(BIN)/python -m pytest -m soak -o faulthandler_timeout=0 $(ARGS)
 	EXECUTION_LEDGER_TEST_KILL_SECONDS=60 EXECUTION_LEDGER_TEST_FEED_EVENTS=10000 \
 		$(BIN)/python -m pytest -o faulthandler_timeout=0 tests/engine/test_kills.py tests/engine/test_feed.py
+
+fuzz: .venv/.dev ## send many requests of every kind that the OpenAPI document allows or forbids
+	EXECUTION_LEDGER_TEST_FUZZ_EXAMPLES=$(or $(EXAMPLES),300) \
+		$(BIN)/python -m pytest -n 2 -o faulthandler_timeout=0 tests/api/test_fuzz.py $(ARGS)
 
 bench: .venv/.dev ## measure, and write benchmarks/RESULTS.md (ARGS="--only bulk --rounds 7"; --quick just tries it)
 	$(BIN)/python -m benchmarks $(ARGS)

@@ -29,6 +29,7 @@ from . import (
     routes_statistics,
 )
 from .authentication import Authentication, Authenticator
+from .document import complete_document
 from .envelope import Envelope
 from .housekeeping import forget_receipts_hourly, reap_regularly
 from .loopback import LoopbackOnly, RawPaths
@@ -112,7 +113,7 @@ def create_app(settings: Settings) -> FastAPI:
         app.include_router(routes.router, prefix=PREFIX)
     app.include_router(routes_service.router)
     install_problems(app)
-    problem_docs.document_problems(app)
+    complete_document(app)
     _surround(app, settings)
     return app
 

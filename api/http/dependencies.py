@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator
-from typing import Annotated
+from typing import Annotated, Any
 from urllib.parse import unquote
 
 from fastapi import Depends, Header, Path, Request
@@ -12,6 +12,8 @@ from pydantic import AfterValidator
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from ...domain import ContextFields, InvalidInput
+from ...domain.limits import KEY_LENGTH, LEDGER_LENGTH, REASON_LENGTH
+from ...domain.values import check_text
 from ...infrastructure import ExecutionRepository, WriteOptions
 from ...infrastructure.database_errors import translated
 from ...projections import AuditQueries, LedgerQueries, ProjectionControl, ReplayQueries, StatisticsQueries
@@ -26,6 +28,12 @@ from .schemas import Body
 _Id = AfterValidator(unquote)
 ExecutionId = Annotated[str, Path(description="The caller's job id, percent-encoded (`/` as `%2F`)."), _Id]
 StepId = Annotated[str, Path(description="The caller's step id, percent-encoded."), _Id]
+
+
+def _text_header(name: str, description: str, longest: int = KEY_LENGTH) -> Any:
+    """A header whose bounds are documented here, and checked by `_text`, which counts characters, not bytes."""
+    return Header(alias=name, description=description, json_schema_extra={"minLength": 1, "maxLength": longest})
+
 
 _TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-((?!0{32})[0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?=$|-)")
 _ETAG = re.compile(r'(?:W/)?"(\d{1,18})"')
@@ -52,20 +60,19 @@ def get_ledger_name(
     principal: CurrentPrincipal,
     x_ledger: Annotated[
         str | None,
-        Header(
-            alias="X-Ledger",
-            description="The ledger to use in place of the service's own; with a key or token, only its own.",
+        _text_header(
+            "X-Ledger",
+            "The ledger to use in place of the service's own; with a key or token, only its own.",
+            LEDGER_LENGTH,
         ),
     ] = None,
 ) -> str:
     """The name of the ledger that a request is about: the credentials bound it."""
     own = principal.ledger or get_ledger(request).settings.ledger
-    if x_ledger is None:
-        return own
-    name = _text(x_ledger, "X-Ledger")
-    if principal.ledger is not None and name != own:
+    name = _text(x_ledger, "X-Ledger", LEDGER_LENGTH)
+    if principal.ledger is not None and name not in (None, own):
         raise Problem(FOREIGN_LEDGER)
-    return name
+    return name or own
 
 
 LedgerName = Annotated[str, Depends(get_ledger_name)]
@@ -76,34 +83,30 @@ def get_context(
     principal: CurrentPrincipal,
     x_actor: Annotated[
         str | None,
-        Header(alias="X-Actor", description="Who did it, where nobody needs a key: else it is whose key that is."),
+        _text_header("X-Actor", "Who did it, where nobody needs a key: else it is whose key that is."),
     ] = None,
-    x_reason: Annotated[str | None, Header(alias="X-Reason", description="Why.")] = None,
+    x_reason: Annotated[str | None, _text_header("X-Reason", "Why.", REASON_LENGTH)] = None,
     x_correlation_id: Annotated[
         str | None,
-        Header(
-            alias="X-Correlation-Id",
-            description="The piece of work it belongs to, across executions; the X-Request-Id, if left out.",
+        _text_header(
+            "X-Correlation-Id", "The piece of work it belongs to, across executions; the X-Request-Id, if left out."
         ),
     ] = None,
-    x_causation_id: Annotated[
-        str | None, Header(alias="X-Causation-Id", description="What directly led to it.")
-    ] = None,
+    x_causation_id: Annotated[str | None, _text_header("X-Causation-Id", "What directly led to it.")] = None,
     traceparent: Annotated[
         str | None, Header(description="W3C trace context: its trace id is recorded. Ignored if it is malformed.")
     ] = None,
 ) -> ContextFields:
     """Who, why and in connection with what, as the headers tell."""
     trace = _TRACEPARENT.match(traceparent or "")
-    actor = _text(x_actor, "X-Actor") if x_actor else None
+    actor = _text(x_actor, "X-Actor")
     if principal.actor is not None and actor not in (None, principal.actor):
         raise Problem(ACTOR_KNOWN)
-    correlation = x_correlation_id or request.headers.get("x-request-id")
     return {
         "actor": principal.actor or actor or get_ledger(request).settings.actor,
-        "reason": _text(x_reason, "X-Reason") if x_reason else None,
-        "correlation_id": _text(correlation, "X-Correlation-Id") if correlation else None,
-        "causation_id": _text(x_causation_id, "X-Causation-Id") if x_causation_id else None,
+        "reason": _text(x_reason, "X-Reason", REASON_LENGTH),
+        "correlation_id": _text(x_correlation_id, "X-Correlation-Id") or request.state.given_id,
+        "causation_id": _text(x_causation_id, "X-Causation-Id"),
         "trace_id": trace[1] if trace else None,
     }
 
@@ -185,16 +188,15 @@ Leasing = Annotated[ExecutionRepository, Depends(get_leasing)]
 def get_command_id(
     idempotency_key: Annotated[
         str | None,
-        Header(
-            alias="Idempotency-Key",
-            description="The same key with the same command records nothing again, however often it is sent.",
+        _text_header(
+            "Idempotency-Key", "The same key with the same command records nothing again, however often it is sent."
         ),
     ] = None,
 ) -> WriteOptions:
     """Options of a write that creates."""
-    if idempotency_key is None:
-        return {}
     key = _text(idempotency_key, "Idempotency-Key")
+    if key is None:
+        return {}
     quoted = len(key) > 2 and key[0] == key[-1] == '"'  # the draft RFC has it quoted, most clients do not
     return {"command_id": key[1:-1] if quoted else key}
 
@@ -205,8 +207,8 @@ def get_options(
         str | None,
         Header(
             alias="If-Match",
-            description="The ETag of an answer: refuse (412) if the execution has changed since.",
-            examples=['"7"'],
+            description='The ETag of an answer, as `"7"`: refuse (412) if the execution has changed since.',
+            json_schema_extra={"pattern": r'^((W/)?"[0-9]{1,18}"|[*])$'},
         ),
     ] = None,
     x_lease_token: Annotated[
@@ -245,9 +247,12 @@ def with_body(options: WriteOptions, body: Body | None) -> WriteOptions:
     return {**options, "reason": body.reason, "occurred_at": body.occurred_at}
 
 
-def _text(value: str, name: str) -> str:
+def _text(value: str | None, name: str, longest: int = KEY_LENGTH) -> str | None:
     """A header's value as UTF-8, which is what clients send; the server hands it on as Latin-1."""
+    if value is None:
+        return None
     try:
-        return value.encode("latin-1").decode()
+        text = value.encode("latin-1").decode()
     except UnicodeError as error:
         raise InvalidInput(field=name, problem="is not UTF-8", remedy="Send UTF-8.") from error
+    return check_text(text, name, longest, min_length=1)

@@ -38,8 +38,10 @@ class Envelope:
         if scope["type"] != "http":
             return await self.app(scope, receive, send)
         given = Headers(scope=scope).get("x-request-id", "")
-        request_id = given if _ID.fullmatch(given) else uuid4().hex
+        given_id = given if _ID.fullmatch(given) else None
+        request_id = given_id or uuid4().hex
         state = scope.setdefault("state", {})
+        state["given_id"] = given_id
         began, status = time.monotonic(), 0
 
         async def send_on(message: Message) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi import FastAPI
 from pydantic import BaseModel, ConfigDict, Field
 
 from ...domain import (
@@ -54,18 +53,6 @@ class ProblemDetails(BaseModel):
     detail: str
     field: str | None = Field(None, description="What of the input is wrong.")
     remedy: str | None = Field(None, description="What to do about it.")
-
-
-def document_problems(app: FastAPI) -> None:
-    """Put `ProblemDetails` into the app's OpenAPI document, which only looks for models of plain JSON answers."""
-    make_document = app.openapi
-
-    def openapi() -> dict[str, Any]:
-        document = make_document()
-        document["components"]["schemas"].setdefault("ProblemDetails", ProblemDetails.model_json_schema())
-        return document
-
-    app.openapi = openapi
 
 
 def problem_responses(*kinds: Kind) -> dict[int | str, dict[str, Any]]:

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
+from ...domain import FIELDS
 from ...domain.limits import KEY_LENGTH
 from ...projections.audit import TYPES
-from .schemas import Status, Time, one_of
+from .schemas import Outcome, Status, Time, one_of
 
 MAX_PAGE = 1_000
 """Entries of the largest page over HTTP."""
 
 EventType = Annotated[str, one_of(TYPES)]
+FieldName = Annotated[str, one_of(FIELDS)]
+TraceId = Annotated[str, WithJsonSchema({"type": "string", "pattern": "^(?!0{32})[0-9a-f]{32}$"})]
+_VERSION = {"type": "string", "pattern": "^[0-9]{1,18}$"}
+VersionOrTime = Annotated[str, WithJsonSchema({"anyOf": [_VERSION, {"type": "string", "format": "date-time"}]})]
 
 
 class _Query(BaseModel):
@@ -55,7 +60,7 @@ class EventsQuery(_Query):
     recorded_before: Time | None = None
     job_id: str | None = Field(None, max_length=KEY_LENGTH)
     correlation_id: str | None = Field(None, max_length=KEY_LENGTH)
-    trace_id: str | None = Field(None, pattern="^[0-9a-f]{32}$")
+    trace_id: TraceId | None = None
 
 
 class TimelineQuery(_Query):
@@ -79,15 +84,15 @@ class MomentQuery(_Query):
 class DiffQuery(_Query):
     """Which two moments: versions or times."""
 
-    before: str = Field(max_length=KEY_LENGTH, examples=["1", "2026-01-31T08:00:00Z"])
-    after: str | None = Field(None, max_length=KEY_LENGTH, description="Now, if left out.")
+    before: VersionOrTime = Field(examples=["1", "2026-01-31T08:00:00Z"])
+    after: VersionOrTime | None = Field(None, description="Now, if left out.")
     by: Clock = "recorded"
 
 
 class ExplainQuery(MomentQuery):
     """Which fields, at which moment."""
 
-    field: str | None = Field(None, max_length=KEY_LENGTH, description="Only this field.")
+    field: FieldName | None = Field(None, description="Only this field.")
 
 
 class CompareQuery(_Query):
@@ -118,10 +123,14 @@ class AuditFilters(_Query):
     occurred_from: Time | None = None
     occurred_before: Time | None = None
     correlation_id: str | None = Field(None, max_length=KEY_LENGTH)
-    trace_id: str | None = Field(None, pattern="^[0-9a-f]{32}$")
-    changed_field: str | None = Field(None, max_length=KEY_LENGTH, examples=["status"])
+    trace_id: TraceId | None = None
+    changed_field: FieldName | None = Field(None, examples=["status"])
     text: str | None = Field(
-        None, min_length=1, max_length=KEY_LENGTH, description="Part of a reason, an error, a message or a note."
+        None,
+        min_length=1,
+        max_length=KEY_LENGTH,
+        description="Part of a reason, an error, a message or a note.",
+        json_schema_extra={"pattern": r"^[^\u001f]*$"},
     )
     after: int | None = Field(None, ge=0, le=2**63 - 1, description="Only positions above this one.")
     before: int | None = Field(None, ge=0, le=2**63 - 1, description="Only positions below this one.")
@@ -152,7 +161,7 @@ class LastChangeQuery(_Query):
     """Which field of which execution."""
 
     job_id: str = Field(min_length=1, max_length=KEY_LENGTH)
-    field: str = Field(max_length=KEY_LENGTH, examples=["status"])
+    field: FieldName = Field(examples=["status"])
 
 
 class StreamQuery(_Query):
@@ -173,7 +182,7 @@ class WindowQuery(_Query):
     limit: int = Field(100, ge=1, le=MAX_PAGE)
     run_name: list[str] | None = Field(None, description="One or several.")
     execution_type: list[str] | None = Field(None, description="One or several.")
-    outcome: list[Status] | None = Field(None, description="One or several.")
+    outcome: list[Outcome] | None = Field(None, description="One or several.")
 
 
 class StatisticsQuery(WindowQuery):

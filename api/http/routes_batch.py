@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from hashlib import sha256
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Request, Response
@@ -25,6 +26,7 @@ from ...domain import (
     Update,
     make_context,
 )
+from ...domain.limits import KEY_LENGTH
 from ...infrastructure import Outcome
 from ...infrastructure import Request as Asked
 from . import problem_docs
@@ -44,7 +46,9 @@ from .schemas import (
     Key,
     LateOutcome,
     NamedStepEnd,
+    Natural,
     NoteBody,
+    Ordinal,
     StepBegin,
     StrictBody,
     one_of,
@@ -54,6 +58,9 @@ router = APIRouter(tags=["batches"], route_class=JsonRoute)
 
 MOST = 1_000
 """Items of one request."""
+
+_LONGEST_KEY = KEY_LENGTH - len(f"#{MOST}")
+"""Characters of an `Idempotency-Key` that leave room for the number of an item."""
 
 _Make = Callable[[Mapping[str, Any]], Command]
 
@@ -91,8 +98,8 @@ class OneCommand(StrictBody):
     execution_id: Key = Field(description="The caller's job id.")
     command: Annotated[str, one_of(KINDS)] = Field(description="As the last part of its own route.")
     body: dict[str, Any] = Field({}, description="As its own route takes it; `finish-step` with its `step_id`.")
-    expected_version: int | None = Field(None, ge=0, le=2**63 - 1)
-    lease: int | None = Field(None, ge=1, le=2**63 - 1, description="The token of your lease.")
+    expected_version: Natural | None = None
+    lease: Ordinal | None = Field(None, description="The token of your lease.")
     idempotency_key: Key | None = None
 
 
@@ -119,6 +126,8 @@ async def create_executions(
 ) -> Response:
     """Each succeeds or fails alone. With an `Idempotency-Key`, the whole can be sent again."""
     key, base = options.get("command_id"), make_context(Context(), **context)
+    if key is not None and len(key) > _LONGEST_KEY:
+        key = sha256(key.encode()).hexdigest()
 
     def ask(at: int, item: Any) -> Asked:
         data = item.given()

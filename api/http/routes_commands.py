@@ -94,9 +94,8 @@ async def correct_execution(
     response_model=Execution,
     responses=problem_docs.CHANGE,
 )
-@takes(LateOutcome)
 async def report_late_outcome(
-    execution_id: ExecutionId, body: Body, executions: Writer, options: ChangeOptions
+    execution_id: ExecutionId, body: LateOutcome, executions: Writer, options: ChangeOptions
 ) -> Response:
     """The status stays; the outcome is kept as `late_outcome`."""
     reported = await executions.report_late_outcome(execution_id, **body.given(), **with_body(options, body))

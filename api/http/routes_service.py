@@ -6,7 +6,8 @@ import asyncio
 import hmac
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from ...domain import LedgerError
 from ..runtime import ask_schema
@@ -18,6 +19,10 @@ from .problems import Problem
 from .responses import json_response
 
 router = APIRouter(tags=["service"])
+
+_bearer = HTTPBearer(
+    scheme_name="MetricsToken", auto_error=False, description="The token of the setting `metrics_token`."
+)
 
 
 @router.get("/healthz", operation_id="get_health", summary="Whether the process is up", response_model=Health)
@@ -52,7 +57,7 @@ async def get_readiness(request: Request) -> Response:
 async def get_metrics(
     request: Request,
     projections: Control,
-    authorization: Annotated[str | None, Header(description="`Bearer`, and the token of the settings.")] = None,
+    credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
 ) -> Response:
     """Of all ledgers: so where callers need a key, this needs the token of the setting `metrics_token`."""
     state = request.app.state
@@ -60,8 +65,8 @@ async def get_metrics(
     if token is None and state.settings.auth:
         raise Problem(NOT_FOUND)
     if token is not None:
-        expected = f"Bearer {token.get_secret_value()}".encode()
-        if not hmac.compare_digest((authorization or "").encode("latin-1", "replace"), expected):
+        given = "" if credentials is None else credentials.credentials
+        if not hmac.compare_digest(given.encode(), token.get_secret_value().encode()):
             raise Problem(UNAUTHENTICATED)
     statuses = await asyncio.to_thread(projections.statuses)
     page = state.metrics.render(state.writer, state.audited, statuses)

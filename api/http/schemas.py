@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Annotated, Any, cast
 
-from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema, create_model
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, create_model
 
-from ...domain import FIELDS, ExecutionStatus, NoteLevel, StepOutcome
+from ...domain import FIELDS, TERMINAL, ExecutionStatus, NoteLevel, StepOutcome
 from ...domain.limits import KEY_LENGTH, REASON_LENGTH
 
 DESCRIPTIONS: dict[str, str] = {
@@ -40,15 +40,23 @@ def one_of(values: Iterable[str]) -> WithJsonSchema:
     return WithJsonSchema({"type": "string", "enum": [str(value) for value in values]})
 
 
+def _whole(value: Any) -> Any:
+    """To JSON 1.0 is an integer."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
 Key = Annotated[str, Field(min_length=1, max_length=KEY_LENGTH)]
+Natural = Annotated[int, Field(ge=0, le=2**63 - 1), BeforeValidator(_whole)]
+Ordinal = Annotated[int, Field(ge=1, le=2**63 - 1), BeforeValidator(_whole)]
 Time = Annotated[str, WithJsonSchema({"type": "string", "format": "date-time"})]
 Status = Annotated[str, one_of(ExecutionStatus)]
+Outcome = Annotated[str, one_of(sorted(TERMINAL))]
 
 _KINDS: dict[str, Any] = {
     "json": Any,
     "object": dict[str, Any],
     "time": Time,
-    "integer": Annotated[int, Field(ge=1, le=2**63 - 1)],
+    "integer": Ordinal,
     "fraction": Annotated[float, Field(ge=0, le=1)],
     "status": Status,
 }
@@ -124,12 +132,18 @@ Correction = body_model(
     (name for name, field in FIELDS.items() if field.update),
     example={"status": "failed", "error": "the file was empty", "reason": "the worker exited 0 without writing"},
 )
-LateOutcome = body_model(
-    "LateOutcome",
-    ("status", "result", "error"),
-    required=["status"],
-    example={"status": "completed", "result": {"rows": 7}},
-)
+
+
+class LateOutcome(Body):
+    """What a worker reports after the end."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"status": "completed", "result": {"rows": 7}}]},
+    )
+
+    status: Outcome
+    result: Any = Field(None, description=DESCRIPTIONS["result"])
+    error: str | None = Field(None, description=DESCRIPTIONS["error"])
 
 
 class StepBegin(Body):

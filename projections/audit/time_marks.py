@@ -89,7 +89,7 @@ class Stretch(NamedTuple):
 
 def stretch_of(connection: Connection, ledger: str, filters: Filters, size: int) -> Stretch:
     """The positions up to `size` that hold every event that the filters of time and position let pass."""
-    first = 1 if filters.after is None else filters.after + 1
+    first = 1 if filters.after is None else min(filters.after, size) + 1  # no database counts beyond 64 bits
     last = size if filters.before is None else min(size, filters.before - 1)
     for prefix in ("recorded", "occurred"):
         start, end = getattr(filters, f"{prefix}_from"), getattr(filters, f"{prefix}_before")

@@ -223,6 +223,10 @@ def test_batches_answer_for_each_item(story: httpx.Client) -> None:
     again = story.post("/executions:batch", **sent).json()["results"]
     assert again[0]["execution"] == answer[0]["execution"]
     assert again[2]["execution"]["execution_id"] == answer[2]["execution"]["execution_id"], "not made twice"
+    long = {"json": {"executions": [{}, {}]}, "headers": {"Idempotency-Key": "k" * 255}}
+    one, same = (story.post("/executions:batch", **long).json()["results"] for _ in range(2))
+    assert [each["status"] for each in one] == [201, 201]
+    assert one == same
 
     commands = [
         {"execution_id": "x", "command": "start"},

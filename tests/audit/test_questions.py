@@ -223,3 +223,10 @@ async def test_a_question_about_one_run_needs_one_ledger_and_no_ledger_is_none(s
 async def test_times_may_be_text_and_naive_ones_are_utc(story: AuditQueries) -> None:
     assert (await story.count(recorded_from=datetime(2000, 1, 1), recorded_before="2999-01-01T00:00Z")).number == 9
     assert (await story.count(occurred_before=datetime(2000, 1, 1, tzinfo=UTC))).number == 0
+
+
+async def test_positions_beyond_every_ledger_are_bounds_like_any_other(story: AuditQueries) -> None:
+    most = 2**63 - 1
+    assert (await story.count(job_id="first", actor="ada", after=most)).number == 0
+    assert (await story.events(after=most)).events == []
+    assert await story.count(before=most) == await story.count()
