@@ -71,7 +71,12 @@ class HeldLease:
         try:
             await self._run(lambda each: self._leases.release(each, self.lease), _PATIENCE)
         except LedgerError as error:
-            _log.warning("the lease on %r was not released, and will expire: %s", self.lease.key, error)
+            _log.warning(
+                "the lease on %r was not released, and will expire: %s",
+                self.lease.key,
+                error,
+                extra={"action": "lease_not_released", "job_id": self.lease.key},
+            )
 
     async def _keep(self) -> None:
         """Renew it again and again, until it is lost; also while the database is away."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -116,6 +118,14 @@ class Settings(BaseSettings):
     )
     cors_origins: list[str] = Field(
         default=[], description="Origins whose pages may call the service, as a JSON list; none, if not set."
+    )
+
+    log_format: Literal["auto", "text", "json"] = Field(
+        default="auto",
+        description="How `serve` logs, to standard error: as text at a terminal and JSON elsewhere, or always as one.",
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="What `serve` logs; `warning` leaves out a line for each request."
     )
 
     workers: int = Field(default=1, ge=1, le=64, description="Processes that `serve` listens with.")

@@ -10,6 +10,7 @@ from uuid import uuid4
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from .logs import REQUEST_ID
 from .problem_kinds import HEADERS_TOO_LARGE
 from .problems import problem_response
 
@@ -42,6 +43,7 @@ class Envelope:
         request_id = given_id or uuid4().hex
         state = scope.setdefault("state", {})
         state["given_id"] = given_id
+        REQUEST_ID.set(request_id)
         began, status = time.monotonic(), 0
 
         async def send_on(message: Message) -> None:
@@ -67,7 +69,7 @@ class Envelope:
             _log.info(
                 "%s %s %d", scope["method"], scope["path"], status,
                 extra={
-                    "action": "http_request", "request_id": request_id, "route": route, "status": status,
-                    "seconds": round(seconds, 6), "caller": None if principal is None else principal.name,
+                    "action": "http_request", "route": route, "status": status, "seconds": round(seconds, 6),
+                    "caller": None if principal is None else principal.name,
                 },
             )  # fmt: skip

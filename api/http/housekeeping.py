@@ -26,7 +26,7 @@ async def forget_receipts_hourly(ledger: Ledger) -> None:
         try:
             await forget_receipts(ledger)
         except LedgerError as error:
-            _log.warning("old receipts were not forgotten: %s", error)
+            _log.warning("old receipts were not forgotten: %s", error, extra={"action": "receipts_kept"})
         await asyncio.sleep(_HOUR)
 
 
@@ -35,17 +35,24 @@ async def reap_regularly(ledger: Ledger) -> None:
 
     def tell(reaped: Reaped) -> None:
         if reaped.status is not None:
+            about = {"ledger": reaped.ledger, "job_id": reaped.key, "status": reaped.status, "holder": reaped.holder}
             _log.info(
                 "%r of ledger %r is %s: the lease of %r expired",
                 reaped.key,
                 reaped.ledger,
                 reaped.status,
                 reaped.holder,
+                extra={"action": "execution_reaped", **about},
             )
 
     def complain(error: Exception) -> None:
         unforeseen = not isinstance(error, LedgerError)
-        _log.warning("expired leases were not reaped: %s", error, exc_info=error if unforeseen else None)
+        _log.warning(
+            "expired leases were not reaped: %s",
+            error,
+            exc_info=error if unforeseen else None,
+            extra={"action": "reaping_failed"},
+        )
 
     await reap_forever(ledger, tell, complain)
 

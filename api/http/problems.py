@@ -56,7 +56,13 @@ def explain(error: LedgerError) -> tuple[Kind, str, dict[str, Any]]:
     """The kind, the detail and the members that tell of an error of the domain; the log is told of those of ours."""
     kind = find_kind(type(error))
     if kind.status >= 500:
-        _log.error("%s: %s", kind.name, error, exc_info=error if kind.status == 500 else None)
+        _log.error(
+            "%s: %s",
+            kind.name,
+            error,
+            exc_info=error if kind.status == 500 else None,
+            extra={"action": "request_failed", "problem": kind.name},
+        )
     return kind, kind.detail or str(error), {name: error.details[name] for name in kind.members}
 
 

@@ -8,6 +8,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from logging.config import dictConfig
 from typing import Any, NoReturn
 
 import uvicorn
@@ -16,6 +17,7 @@ from ...domain import InvalidInput
 from ...infrastructure import Settings
 from ..runtime import open_ledger, tune_interpreter
 from .app import PREFIX, create_app
+from .logs import log_config
 from .loopback import check_loopback
 from .workers import serve_with_workers
 
@@ -47,7 +49,7 @@ def _options(settings: Settings) -> dict[str, Any]:
     return {
         "host": settings.host,
         "port": settings.port,
-        "log_level": "warning",
+        "log_config": None,
         "access_log": False,
         "server_header": False,
         "proxy_headers": False,
@@ -72,11 +74,13 @@ def serve(settings: Settings) -> None:
         print(f"execution-ledger listens on {address}{PREFIX} (ledger {settings.ledger!r}; Ctrl-C ends it)", flush=True)
 
     with _quiet_end(), _listen(settings) as listener:
+        dictConfig(log_config(settings))
         if settings.workers == 1:
             Server(settings, announce).run(sockets=[listener])
         else:
             address = _address(settings.host, listener)
-            serve_with_workers(settings, _options(settings), listener, lambda: announce(address))
+            options = {**_options(settings), "log_config": log_config(settings)}
+            serve_with_workers(settings, options, listener, lambda: announce(address))
 
 
 def _address(host: str, listener: socket.socket) -> str:

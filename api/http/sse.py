@@ -39,7 +39,7 @@ async def _stream(messages: AsyncIterator[bytes], stopping: asyncio.Event) -> As
         async for each in until(messages, stopping):
             yield each
     except LedgerError as error:
-        _log.warning("a stream ended: %s", error)
+        _log.warning("a stream ended: %s", error, extra={"action": "stream_ended"})
 
 
 async def until(items: AsyncIterator[_T], stopping: asyncio.Event) -> AsyncIterator[_T]:

@@ -102,7 +102,7 @@ class Projector:
                 delay = self._poll
             except LedgerError as error:
                 self.progress.failures += 1
-                _log.warning("projections wait: %s", error)
+                _log.warning("projections wait: %s", error, extra={"action": "projections_wait"})
                 done, delay = 0, min(2 * delay, _LONGEST)
             if not done:
                 await self._wait(delay, growths)

@@ -74,7 +74,7 @@ class BackgroundAuditor:
                 await asyncio.to_thread(self.audit_once)
             except LedgerError as error:
                 self.audited.failures += 1
-                _log.warning("no sample could be verified: %s", error)
+                _log.warning("no sample could be verified: %s", error, extra={"action": "audit_failed"})
             try:
                 await asyncio.wait_for(stopping.wait(), self._every)
             except TimeoutError:
@@ -94,7 +94,7 @@ class BackgroundAuditor:
         self.audited.mismatches += len(different)
         self.audited.last_at = utc_now()
         for each in different:
-            _log.error("what is derived is not what the events say: %s", each)
+            _log.error("what is derived is not what the events say: %s", each, extra={"action": "audit_mismatch"})
             if self._found is not None:
                 self._found(each)
         return different

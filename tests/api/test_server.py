@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import gzip
+import json
 import os
 import queue
 import signal
@@ -40,9 +42,11 @@ serve(Settings())
 
 
 @contextmanager
-def process(database_url: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+def process(database_url: str, **settings: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """`serve` in a process of its own, and its address once it has printed it."""
-    env = os.environ | {"EXECUTION_LEDGER_DATABASE_URL": database_url, "EXECUTION_LEDGER_PORT": "0"}
+    quiet = {"EXECUTION_LEDGER_LOG_LEVEL": "warning"}  # nobody reads the pipe meanwhile
+    given = {"EXECUTION_LEDGER_DATABASE_URL": database_url, "EXECUTION_LEDGER_PORT": "0"}
+    env = os.environ | quiet | given | settings
     command = [sys.executable, "-c", _SERVE]
     with subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as started:
         watchdog = threading.Timer(60, started.kill)
@@ -122,6 +126,41 @@ def test_several_processes_serve_count_together_and_end_with_their_streams(
 def post(address: str, job_id: str) -> httpx.Response:
     # A connection of its own, so that either process may take it.
     return httpx.post(f"{address}/api/v1/executions", json={"job_id": job_id}, trust_env=False, timeout=60)
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_each_record_of_the_log_is_json_with_an_action(tmp_path: Path, workers: str) -> None:
+    url = f"sqlite:///{tmp_path / 'ledger.db'}"
+    logged = {"EXECUTION_LEDGER_LOG_LEVEL": "info", "EXECUTION_LEDGER_WORKERS": workers}
+    with process(url, **logged) as (started, address):
+        with make_client(address, headers={"X-Request-Id": "r-1"}) as client:
+            client.post("executions", json={"job_id": "a"})
+            client.get("executions/nobody")
+        started.send_signal(signal.SIGTERM)
+        _, log = started.communicate(timeout=30)
+    records = [json.loads(line) for line in log.splitlines()]
+    assert all({"time", "level", "logger", "action", "message"} <= record.keys() for record in records), log
+    requests = [record for record in records if record["action"] == "http_request"]
+    told = [{name: each[name] for name in ("message", "request_id", "route", "status", "caller")} for each in requests]
+    about = {"request_id": "r-1", "caller": "127.0.0.1"}
+    assert told == [
+        {"message": "POST /api/v1/executions 201", "route": "create_execution", "status": 201, **about},
+        {"message": "GET /api/v1/executions/nobody 404", "route": "get_execution", "status": 404, **about},
+    ]
+    assert all(0 < record["seconds"] < 60 and record["time"].endswith("Z") for record in requests)
+
+
+def test_every_record_that_we_log_names_its_action() -> None:
+    calls = [
+        (path, node)
+        for layer in ("domain", "infrastructure", "projections", "api")
+        for path in (Path(__file__).parents[2] / layer).rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call) and ast.unparse(node.func).startswith("_log.")
+    ]
+    assert len(calls) > 5
+    for path, call in calls:
+        assert any(word.arg == "extra" and "'action'" in ast.unparse(word) for word in call.keywords), path
 
 
 def test_traces_are_sent_where_they_are_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
