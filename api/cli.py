@@ -12,7 +12,7 @@ import typer
 
 from .terminal import keys_commands, reading_commands, reap_command, record_command, upkeep_commands
 from .terminal.errors import EXIT_CODES, RECORD_EXIT_CODES, explain, print_error
-from .terminal.options import Actor, Database, Given, LedgerName, load_settings
+from .terminal.options import Actor, Database, Given, LedgerName, Url, load_settings
 
 _EXAMPLES = (
     "execution-ledger record -- make test",
@@ -53,13 +53,14 @@ def _version(wanted: bool) -> None:
 def _options(
     ctx: typer.Context,
     database: Database = None,
+    url: Url = None,
     ledger: LedgerName = None,
     actor: Actor = None,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, metavar="", help="Show the version and exit.")
     ] = False,
 ) -> None:
-    ctx.obj = Given(database, ledger, actor)
+    ctx.obj = Given(database, ledger, actor, url)
 
 
 app.command(

@@ -7,7 +7,7 @@ The docstring of a class is the template of its message.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Any, Self
 
 
 class LedgerError(Exception):
@@ -19,12 +19,17 @@ class LedgerError(Exception):
             setattr(self, name, value)
         super().__init__((type(self).__doc__ or "").format(**details))
 
+    @classmethod
+    def told(cls, message: str, details: dict[str, Any]) -> Self:
+        """The error as another process told of it: with its message, and attributes as far as it told them."""
+        error = cls.__new__(cls, message)
+        error.details = details
+        for name, value in details.items():
+            setattr(error, name, value)
+        return error
+
     def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuild, (type(self), self.details)
-
-
-def _rebuild(kind: type[LedgerError], details: dict[str, Any]) -> LedgerError:
-    return kind(**details)
+        return type(self).told, (str(self), self.details)
 
 
 class InvalidInput(LedgerError):

@@ -21,6 +21,11 @@ class Settings(BaseSettings):
         default="sqlite:///execution-ledger.db",
         description="Where the ledger lives: `sqlite:///file.db` or `postgresql://…`.",
     )
+    url: str | None = Field(
+        default=None,
+        description="A service that the reading commands ask in place of a database, as `http://127.0.0.1:8470`.",
+    )
+    key: SecretStr | None = Field(default=None, description="API key or token for that service.")
     ledger: str = Field(default="default", min_length=1, max_length=LEDGER_LENGTH, description="The ledger to use.")
     actor: str | None = Field(
         default=None, description="Who is recorded as the actor; the user's login name if not set."

@@ -51,7 +51,8 @@ class ExecutionList(Answer):
 class Event(Answer):
     """One recorded fact."""
 
-    position: int = Field(description="In the ledger: 1, 2, 3 … without gaps.")
+    ledger: str = Field(description="The ledger that it is recorded in.")
+    position: int = Field(description="In that ledger: 1, 2, 3 … without gaps.")
     job_id: str
     stream_id: UUID
     version: int = Field(description="In its execution: 1, 2, 3 …")
@@ -99,6 +100,14 @@ class StepTime(Answer):
     started_at: datetime
     finished_at: datetime | None
     seconds: float | None
+
+
+class SpansAnswer(Answer):
+    """An execution as stretches of time."""
+
+    job_id: str
+    statuses: list[StatusTime]
+    steps: list[StepTime] = Field(description="In order of their start; those inside another one right after it.")
 
 
 class TimelineAnswer(Answer):
@@ -158,7 +167,10 @@ Projections = answer_model(
 class LeaseAnswer(Answer):
     """The right to work on an execution, until it expires."""
 
+    ledger: str
     job_id: str
+    id: int = Field(description="The number of the execution.")
+    stream_id: UUID
     token: int = Field(description="Send it as X-Lease-Token with every command.")
     holder: str
     taken_at: datetime

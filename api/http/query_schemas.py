@@ -28,6 +28,7 @@ class _Query(BaseModel):
 class ExecutionsQuery(_Query):
     """Which executions; every given filter must hold."""
 
+    id: int | None = Field(None, ge=1, le=2**63 - 1, description="The one with this number; without other filters.")
     limit: int = Field(100, ge=1, le=MAX_PAGE)
     offset: int = Field(0, ge=0, le=2**63 - 1, description="Skip so many; `total` is told then.")
     cursor: str | None = Field(

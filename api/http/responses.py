@@ -10,7 +10,7 @@ from fastapi import Response
 
 from ...domain import FIELDS
 from ...infrastructure import EXECUTIONS, ExecutionHistory, ExecutionRepository, Root
-from ...projections import LedgerSummary, ProjectionStatus, RecordedEvent, StepSpan, Timeline
+from ...projections import LedgerSummary, ProjectionStatus, RecordedEvent, StatusSpan, StepSpan, Timeline
 from .problems import existing
 
 
@@ -78,8 +78,7 @@ def timeline_response(timeline: Timeline | None) -> Response:
     body = {
         "job_id": timeline.job_id,
         "events": [event_body(event) for event in timeline.events],
-        "statuses": [msgspec.structs.asdict(span) | {"seconds": span.seconds} for span in timeline.statuses],
-        "steps": list(_flat(timeline.steps)),
+        **spans_body(timeline.statuses, timeline.steps),
         "next_version": timeline.next_version,
     }
     return json_response(body)
@@ -102,9 +101,13 @@ def root_response(root: Root) -> Response:
 def event_body(event: RecordedEvent) -> dict[str, Any]:
     """An `Event`."""
     body = msgspec.structs.asdict(event)
-    body["stream_id"] = body.pop("execution_id")
-    del body["ledger_id"]  # the request names it
-    return body
+    return {"ledger": body.pop("ledger_id"), "stream_id": body.pop("execution_id"), **body}
+
+
+def spans_body(statuses: Iterable[StatusSpan], steps: list[StepSpan]) -> dict[str, Any]:
+    """The members `statuses` and `steps`."""
+    timed = [msgspec.structs.asdict(span) | {"seconds": span.seconds} for span in statuses]
+    return {"statuses": timed, "steps": list(_flat(steps))}
 
 
 def _flat(steps: list[StepSpan]) -> Iterator[dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any, cast
 from urllib.parse import quote
 
@@ -9,7 +10,7 @@ import msgspec
 from fastapi import APIRouter, Query, Request, Response
 
 from ...domain import InvalidInput
-from ...infrastructure import EXECUTIONS, HistoryFilters, HistoryPage
+from ...infrastructure import EXECUTIONS, ExecutionHistory, ExecutionRepository, HistoryFilters, HistoryPage
 from ...infrastructure.history_query import Cursor
 from . import problem_docs
 from .answers import Execution, ExecutionList
@@ -55,7 +56,11 @@ async def list_executions(
     With `as_of`: as the list was at that time, by `cursor`, and by `status` at that time.
     """
     filters = _filters(query)
-    if query.as_of is not None:
+    rows: Sequence[ExecutionHistory]
+    if query.id is not None:
+        rows, cursor = await _by_id(query, executions), None
+        total = len(rows)
+    elif query.as_of is not None:
         rows, cursor = await _page_as_of(query, replay)
         total = None
     elif query.cursor is None:
@@ -81,8 +86,17 @@ async def _page_as_of(query: ExecutionsQuery, replay: Replay) -> HistoryPage:
     return await replay.history_at(query.as_of, query.limit, query.cursor, status=query.status)
 
 
+async def _by_id(query: ExecutionsQuery, executions: ExecutionRepository) -> list[ExecutionHistory]:
+    assert query.id is not None
+    given = query.model_fields_set - {"id", "limit"}
+    if given:
+        raise InvalidInput(field=min(given), problem="does not go with an id", remedy="Send the id alone.")
+    found = await executions.get(query.id)
+    return [] if found is None else [found]
+
+
 def _filters(query: ExecutionsQuery) -> HistoryFilters:
-    given: dict[str, Any] = query.model_dump(exclude={"limit", "offset", "cursor", "as_of"}, exclude_none=True)
+    given: dict[str, Any] = query.model_dump(exclude={"id", "limit", "offset", "cursor", "as_of"}, exclude_none=True)
     if "attributes" in given:
         try:
             given["attributes"] = msgspec.json.decode(given["attributes"])

@@ -84,5 +84,6 @@ async def release_lease(execution_id: ExecutionId, executions: Leasing, x_lease_
 
 
 def _response(lease: Lease) -> Response:
-    body = {"job_id": lease.key, "token": lease.token, "holder": lease.holder}
-    return json_response(body | {"taken_at": lease.taken_at, "expires_at": lease.expires_at})
+    about = {"ledger": lease.ledger, "job_id": lease.key, "id": lease.id, "stream_id": lease.execution_id}
+    held = {"token": lease.token, "holder": lease.holder, "taken_at": lease.taken_at, "expires_at": lease.expires_at}
+    return json_response(about | held)

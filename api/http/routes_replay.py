@@ -10,12 +10,12 @@ from fastapi.responses import StreamingResponse
 
 from ...projections import play_run
 from . import problem_docs
-from .answers import ComparisonAnswer, DiffAnswer, ExecutionEvents, ExplanationAnswer
+from .answers import ComparisonAnswer, DiffAnswer, ExecutionEvents, ExplanationAnswer, SpansAnswer
 from .authentication import READ
 from .dependencies import ExecutionId, LedgerName, Replay, get_ledger
 from .problems import existing
 from .query_schemas import CompareQuery, DiffQuery, ExplainQuery, ReplayQuery, TimelineQuery
-from .responses import event_body, json_response, row_body
+from .responses import event_body, json_response, row_body, spans_body
 from .sse import message, sse_response
 
 router = APIRouter(prefix="/executions/{execution_id}", tags=["executions"])
@@ -36,6 +36,21 @@ async def list_execution_events(
     found = existing(await replay.timeline(execution_id, limit=query.limit, from_version=query.from_version))
     body = {"job_id": found.job_id, "events": [event_body(each) for each in found.events]}
     return json_response(body | {"next_version": found.next_version})
+
+
+@router.get(
+    "/spans",
+    operation_id="get_spans",
+    summary="Its statuses and steps as stretches of time",
+    dependencies=READ,
+    response_model=SpansAnswer,
+    responses=problem_docs.NOT_FOUND,
+)
+async def get_spans(execution_id: ExecutionId, replay: Replay) -> Response:
+    """Of the whole run, as far as its first 10,000 events tell that begin or end one."""
+    existing(await replay.state_at(execution_id))
+    spans = await replay.spans(execution_id)
+    return json_response({"job_id": execution_id, **spans_body(spans.statuses, spans.steps)})
 
 
 @router.get(

@@ -25,6 +25,17 @@ Database = Annotated[
         show_default=False,
     ),
 ]
+Url = Annotated[
+    str | None,
+    typer.Option(
+        "--url",
+        metavar="URL",
+        help="A service to ask in place of a database, as `http://127.0.0.1:8470`; else $EXECUTION_LEDGER_URL. Its key "
+        "is $EXECUTION_LEDGER_KEY.",
+        rich_help_panel=_WHERE,
+        show_default=False,
+    ),
+]
 LedgerName = Annotated[
     str | None,
     typer.Option(
@@ -58,25 +69,32 @@ class Given:
     database: str | None = None
     ledger: str | None = None
     actor: str | None = None
+    url: str | None = None
 
 
-def load_settings(ctx: typer.Context, **options: object) -> Settings:
-    """Settings of the environment, under the options of the command line."""
+def load_settings(ctx: typer.Context, *, remote: bool = False, **options: object) -> Settings:
+    """Settings of the environment, under the options of the command line; refused where a service is named in vain."""
     from pydantic import ValidationError
 
     from ...infrastructure import Settings
 
     given: Given = ctx.find_root().obj or Given()
-    before = {"database_url": given.database, "ledger": given.ledger, "actor": given.actor}
+    before = {"database_url": given.database, "ledger": given.ledger, "actor": given.actor, "url": given.url}
     chosen = {name: value for name, value in before.items() if value is not None}
     chosen |= {name: value for name, value in options.items() if value is not None}
     try:
-        return Settings(**chosen)  # type: ignore[arg-type]
+        settings = Settings(**chosen)  # type: ignore[arg-type]
     except ValidationError as error:
         first = error.errors()[0]
         name = str(first["loc"][0])
         where = f"--{name.split('_')[0]}" if name in chosen else f"EXECUTION_LEDGER_{name.upper()}"
         raise UsageProblem(where, first["msg"], "See docs/settings.md.") from error
+    if settings.url is not None and not remote:
+        where = "--url" if "url" in chosen else "EXECUTION_LEDGER_URL"
+        raise UsageProblem(where, "this command works on a database", "Leave it out, and name the database.")
+    if "url" in chosen and "database_url" in chosen:
+        raise UsageProblem("--url", "is given beside --database", "Name one of them.")
+    return settings
 
 
 def actor_of(settings: Settings) -> str:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from .options import Database, Job, Json, LedgerName, load_settings
+from .options import Database, Job, Json, LedgerName, Url, load_settings
 
 
 class Notes(StrEnum):
@@ -19,10 +19,15 @@ class Notes(StrEnum):
 
 
 def status(
-    ctx: typer.Context, job: Job, json: Json = False, database: Database = None, ledger: LedgerName = None
+    ctx: typer.Context,
+    job: Job,
+    json: Json = False,
+    database: Database = None,
+    url: Url = None,
+    ledger: LedgerName = None,
 ) -> None:
     """Show what is known of one execution now."""
-    settings = load_settings(ctx, database_url=database, ledger=ledger)
+    settings = load_settings(ctx, remote=True, url=url, database_url=database, ledger=ledger)
     from . import reading, show_json, show_status
 
     found = reading.run(settings, lambda reader: reader.status(job))
@@ -50,10 +55,11 @@ def history(
     ] = None,
     json: Json = False,
     database: Database = None,
+    url: Url = None,
     ledger: LedgerName = None,
 ) -> None:
     """List executions, the newest first."""
-    settings = load_settings(ctx, database_url=database, ledger=ledger)
+    settings = load_settings(ctx, remote=True, url=url, database_url=database, ledger=ledger)
     from . import reading, show_history, show_json
 
     filters = {"status": status or None, "run_name_prefix": name_prefix, "parent_job_id": parent}
@@ -76,10 +82,11 @@ def timeline(
     ] = 1,
     json: Json = False,
     database: Database = None,
+    url: Url = None,
     ledger: LedgerName = None,
 ) -> None:
     """Show what happened in one execution: every event, the time in each status, the steps."""
-    settings = load_settings(ctx, database_url=database, ledger=ledger)
+    settings = load_settings(ctx, remote=True, url=url, database_url=database, ledger=ledger)
     from . import reading, show_json, show_timeline
 
     found = reading.run(settings, lambda reader: reader.timeline(job, limit, from_version))
@@ -89,9 +96,11 @@ def timeline(
         show_timeline.show(found, notes.value)
 
 
-def ledger_(ctx: typer.Context, json: Json = False, database: Database = None, ledger: LedgerName = None) -> None:
+def ledger_(
+    ctx: typer.Context, json: Json = False, database: Database = None, url: Url = None, ledger: LedgerName = None
+) -> None:
     """Show the ledger in numbers: its size, its executions by status, and the root over all its events."""
-    settings = load_settings(ctx, database_url=database, ledger=ledger)
+    settings = load_settings(ctx, remote=True, url=url, database_url=database, ledger=ledger)
     from . import reading, show_json, show_ledger
 
     found = reading.run(settings, lambda reader: reader.ledger())

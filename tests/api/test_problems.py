@@ -110,6 +110,7 @@ def test_operation_ids_are_stable() -> None:
         "get_metrics",
         "get_readiness",
         "get_root",
+        "get_spans",
         "get_statistics",
         "get_timeline",
         "list_audit",

@@ -28,6 +28,7 @@ READS: dict[str, dict[str, Any]] = {
     "list_execution_events": {},
     "diff_execution": {"before": "1"},
     "explain_execution": {},
+    "get_spans": {},
     "compare_executions": {"other": f"{SECRET}-1"},
     "replay_execution": {"speed": "0"},
     "list_events": {},

@@ -27,6 +27,7 @@ from execution_ledger.infrastructure import ExecutionHistory, ExecutionRepositor
 from execution_ledger.infrastructure.tables import execution_events
 from execution_ledger.projections import LedgerQueries, RecordedEvent
 from support import Database
+from support.http_service import running
 
 T = TypeVar("T")
 _TAKE_TERMINAL = """
@@ -191,6 +192,17 @@ def cli(tmp_path: Path) -> Cli:
 def cli_on_both(database: Database, tmp_path: Path) -> Cli:
     """On a database of either kind, its schema applied."""
     return Cli(database.url, tmp_path)
+
+
+@pytest.fixture(params=["database", "service"])
+def cli_anywhere(request: pytest.FixtureRequest, cli_on_both: Cli) -> Iterator[Cli]:
+    """On a database of either kind, or on a service over it."""
+    if request.param == "database":
+        yield cli_on_both
+        return
+    with running(Settings(database_url=cli_on_both.url, actor=None)) as address:
+        cli_on_both.env["EXECUTION_LEDGER_URL"] = address
+        yield cli_on_both
 
 
 @pytest.fixture

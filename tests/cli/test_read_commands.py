@@ -15,7 +15,8 @@ import pytest
 from sqlalchemy import make_url
 
 from execution_ledger.domain import Tree
-from execution_ledger.infrastructure import ExecutionHistory, ExecutionRepository, migrate
+from execution_ledger.infrastructure import ExecutionHistory, ExecutionRepository, Settings, migrate
+from support.http_service import running
 
 from .conftest import Cli
 
@@ -49,8 +50,8 @@ async def three_runs(runs: ExecutionRepository) -> None:
     await runs.delete(3, actor="ada", reason="made by mistake")
 
 
-def test_what_status_tells(cli_on_both: Cli) -> None:
-    cli = cli_on_both
+def test_what_status_tells(cli_anywhere: Cli) -> None:
+    cli = cli_anywhere
     write(cli, three_runs)
     lines = cli.text("status", "nightly-1").splitlines()
     assert lines[0] == "nightly-1  ✘ failed"
@@ -70,8 +71,8 @@ def test_what_status_tells(cli_on_both: Cli) -> None:
     assert answer["started_at"] == "2026-03-01T08:00:02Z"
 
 
-def test_what_history_tells(cli_on_both: Cli) -> None:
-    cli = cli_on_both
+def test_what_history_tells(cli_anywhere: Cli) -> None:
+    cli = cli_anywhere
     write(cli, three_runs)
     header, other, nightly, _, footer = cli.text("history").splitlines()
     assert header.split() == ["#", "Job", "Name", "Status", "Started", "Took", "Try"]
@@ -89,8 +90,8 @@ def test_what_history_tells(cli_on_both: Cli) -> None:
     assert [each.keys() for each in answer["executions"]] == [_COLUMNS]
 
 
-def test_what_timeline_tells(cli_on_both: Cli) -> None:
-    cli = cli_on_both
+def test_what_timeline_tells(cli_anywhere: Cli) -> None:
+    cli = cli_anywhere
     write(cli, three_runs)
     text = cli.text("timeline", "nightly-1")
     assert text.startswith("nightly-1  ✘ failed\nnightly load · 2026-03-01 13:45:00 +0545 · by ada\n")
@@ -124,8 +125,8 @@ def test_what_timeline_tells(cli_on_both: Cli) -> None:
     assert [span["status"] for span in answer["statuses"]] == ["pending", "running", "failed"]
 
 
-def test_what_ledger_tells(cli_on_both: Cli) -> None:
-    cli = cli_on_both
+def test_what_ledger_tells(cli_anywhere: Cli) -> None:
+    cli = cli_anywhere
     write(cli, three_runs)
     tree = Tree()
     tree.extend(cli.leaves())
@@ -139,8 +140,8 @@ def test_what_ledger_tells(cli_on_both: Cli) -> None:
     assert (answer["size"], answer["executions"], answer["root"]) == (12, 2, root)
 
 
-def test_an_execution_that_was_deleted_is_told_from_one_that_never_was(cli_on_both: Cli) -> None:
-    cli = cli_on_both
+def test_an_execution_that_was_deleted_is_told_from_one_that_never_was(cli_anywhere: Cli) -> None:
+    cli = cli_anywhere
     write(cli, three_runs)
     deleted = "error: JOB: execution 'gone' was deleted. Its events stay: `execution-ledger timeline gone`.\n"
     assert cli.text("status", "gone", status=1) == deleted
@@ -212,6 +213,27 @@ def test_wrong_usage_is_told_in_one_line(cli: Cli, arguments: list[str], words: 
     [line] = cli.text(*arguments, status=2).splitlines()
     assert line.startswith("error: ")
     assert words in line
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "words"),
+    [
+        (["status", "x", "--url", "nonsense"], 1, "url: 'nonsense' is no address."),
+        (["status", "x", "--url", "http://x", "--database", "sqlite:///x.db"], 2, "--url: is given beside --database."),
+        (["--url", "http://x", "verify"], 2, "--url: this command works on a database."),
+    ],
+)
+def test_a_service_is_named_where_it_can_be_asked(cli: Cli, arguments: list[str], status: int, words: str) -> None:
+    [line] = cli.text(*arguments, status=status).splitlines()
+    assert line.startswith(f"error: {words}")
+
+
+def test_a_service_that_refuses_or_is_away_is_told_in_one_line(cli_on_both: Cli) -> None:
+    with running(Settings(database_url=cli_on_both.url, actor=None, auth=True)) as address:
+        [line] = cli_on_both.text("history", "--url", address, status=1).splitlines()
+        assert line == "error: There is no key or token. Send `Authorization: Bearer` with an API key or a token."
+    [line] = cli_on_both.text("history", "--url", address, status=3).splitlines()
+    assert line.startswith("error: 127.0.0.1 does not answer: ")
 
 
 def test_wrong_filters_are_refused_by_name(cli: Cli) -> None:

@@ -23,10 +23,10 @@ _DOCUMENT: dict[str, Any] = create_app(Settings()).openapi()
 
 
 @contextmanager
-def running(settings: Settings) -> Iterator[str]:
-    """Serve in a thread on a free port; gives the address once the service listens."""
+def running(settings: Settings, *, port: int = 0) -> Iterator[str]:
+    """Serve in a thread, on a free port; gives the address once the service listens."""
     announced: Queue[Any] = Queue()
-    server = Server(settings.model_copy(update={"port": 0}), announced.put)
+    server = Server(settings.model_copy(update={"port": port}), announced.put)
 
     def run() -> None:
         try:

@@ -1,0 +1,59 @@
+"""Problem details as the errors that they were in the service."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+import msgspec
+
+from ...domain import DuplicateJobId, LedgerError, StoreUnavailable
+from ..http.problem_kinds import ERRORS, TYPE_PREFIX
+
+_MEMBERS = {"type", "title", "status", "detail"}
+_CLASSES: dict[str, type[LedgerError]] = {"duplicate-job-id": DuplicateJobId}
+for _error, _kind in ERRORS.items():
+    _CLASSES.setdefault(_kind.name, _error)
+
+
+class ServiceError(LedgerError):
+    """{title}."""
+
+    status: int
+    """Of HTTP; 0 where there was no answer."""
+    title: str
+
+
+def error_of(response: httpx.Response) -> LedgerError:
+    """The error that an answer tells of: that of the repository where it is one of its own, else `ServiceError`."""
+    body = problem_of(response)
+    if body is None:  # of a proxy, say
+        title = f"{response.url.host} answered {response.status_code} {response.reason_phrase}"
+        return ServiceError(title=title, status=response.status_code)
+    return problem_error(body)
+
+
+def problem_of(response: httpx.Response) -> dict[str, Any] | None:
+    """The problem details of an answer; None where it has none of ours."""
+    try:
+        body = msgspec.json.decode(response.content)
+    except ValueError:
+        return None
+    known = isinstance(body, dict) and str(body.get("type")).startswith(TYPE_PREFIX)
+    return body if known else None
+
+
+def problem_error(body: dict[str, Any]) -> LedgerError:
+    """The error that problem details tell of."""
+    name, detail = body["type"].removeprefix(TYPE_PREFIX), body["detail"]
+    details = {member: value for member, value in body.items() if member not in _MEMBERS}
+    kind = _CLASSES.get(name)
+    if kind is not None and kind is not LedgerError:
+        return kind.told(detail, details)
+    remedy = f" {body['remedy']}" if body.get("remedy") and body["remedy"] not in detail else ""
+    return ServiceError.told(detail + remedy, details | {"status": body["status"], "title": body["title"]})
+
+
+def no_answer(error: httpx.TransportError, host: str) -> StoreUnavailable:
+    """The error of a request that was not answered, however often it was sent."""
+    return StoreUnavailable.told(f"{host} does not answer: {str(error) or type(error).__name__}. Check the address.", {"host": host})
