@@ -56,4 +56,5 @@ def problem_error(body: dict[str, Any]) -> LedgerError:
 
 def no_answer(error: httpx.TransportError, host: str) -> StoreUnavailable:
     """The error of a request that was not answered, however often it was sent."""
-    return StoreUnavailable.told(f"{host} does not answer: {str(error) or type(error).__name__}. Check the address.", {"host": host})
+    problem = str(error) or type(error).__name__
+    return StoreUnavailable.told(f"{host} does not answer: {problem}. Check the address.", {"problem": problem})

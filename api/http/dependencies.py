@@ -93,6 +93,9 @@ def get_context(
         ),
     ] = None,
     x_causation_id: Annotated[str | None, _text_header("X-Causation-Id", "What directly led to it.")] = None,
+    prefer: Annotated[  # applied by `JsonRoute`
+        str | None, Header(description="`return=minimal`: answer a write with its headers alone (RFC 7240).")
+    ] = None,
     traceparent: Annotated[
         str | None, Header(description="W3C trace context: its trace id is recorded. Ignored if it is malformed.")
     ] = None,

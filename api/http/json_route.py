@@ -64,9 +64,27 @@ class JsonRoute(APIRoute):
         handle = super().get_route_handler()
 
         async def handle_json(request: Request) -> Response:
-            return await handle(JsonRequest(request.scope, request.receive))
+            answer = await handle(JsonRequest(request.scope, request.receive))
+            return _minimal(answer) if _is_written(request, answer) and _wants_minimal(request) else answer
 
         return handle_json
+
+
+def _is_written(request: Request, answer: Response) -> bool:
+    """Whether the answer is the execution after a write."""
+    return request.method != "GET" and answer.status_code in (200, 201) and "etag" in answer.headers
+
+
+def _wants_minimal(request: Request) -> bool:
+    preferences = ",".join(request.headers.getlist("prefer")).replace(" ", "").replace('"', "").lower().split(",")
+    return any(each.partition(";")[0] == "return=minimal" for each in preferences)
+
+
+def _minimal(answer: Response) -> Response:
+    """The headers alone (RFC 7240)."""
+    kept = {name: value for name, value in answer.headers.items() if name not in ("content-length", "content-type")}
+    status = 204 if answer.status_code == 200 else answer.status_code
+    return Response(None, status, {**kept, "Preference-Applied": "return=minimal"})
 
 
 def takes(model: Any) -> Callable[[_Endpoint], _Endpoint]:

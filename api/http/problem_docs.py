@@ -93,6 +93,7 @@ _POSITION = {
     }
 }
 _VERSIONED: dict[int | str, dict[str, Any]] = {200: {"description": "The execution", "headers": _ETAG | _POSITION}}
+_WRITTEN = {**_VERSIONED, 204: {"description": "Done, with `Prefer: return=minimal`", "headers": _ETAG | _POSITION}}
 
 _TEXT: dict[str, Any] = {"schema": {"type": "string"}}
 STREAM: dict[int | str, dict[str, Any]] = {
@@ -117,9 +118,9 @@ CREATE = {
     **problem_responses(*BODY, *_kinds(DuplicateJobId)),
     201: {"description": "The new execution", "headers": {**_ETAG, **_POSITION, **_LOCATION}},
 }
-CHANGE = _VERSIONED | problem_responses(EXECUTION_NOT_FOUND, *BODY, *_kinds(IllegalTransition, VersionConflict))
+CHANGE = _WRITTEN | problem_responses(EXECUTION_NOT_FOUND, *BODY, *_kinds(IllegalTransition, VersionConflict))
 DELETE = problem_responses(EXECUTION_NOT_FOUND, *_kinds(InvalidInput, CommandIdReused, VersionConflict))
-STEP = _VERSIONED | problem_responses(
+STEP = _WRITTEN | problem_responses(
     EXECUTION_NOT_FOUND, *BODY, *_kinds(UnknownStep, IllegalTransition, StepConflict, VersionConflict)
 )
 LEASE = problem_responses(EXECUTION_NOT_FOUND, *BODY, *_kinds(LeaseHeld, LeaseLost, IllegalTransition))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from collections.abc import AsyncIterator
 from typing import Annotated
 
@@ -9,7 +11,7 @@ from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from fastapi.sse import KEEPALIVE_COMMENT
 
-from ...domain import InvalidInput
+from ...domain import InvalidInput, StoreUnavailable
 from ...projections import Feed, Subscription
 from ...projections.audit import Filters
 from . import problem_docs
@@ -20,6 +22,10 @@ from .responses import event_body
 from .sse import IDLE, message, sse_response
 
 router = APIRouter(tags=["ledger"])
+
+_FIRST, _LONGEST = 0.2, 5.0
+"""Seconds between two tries to read while the database is away."""
+_log = logging.getLogger("execution_ledger.api")
 
 
 @router.get(
@@ -45,8 +51,19 @@ async def stream_events(
 
 
 async def _messages(subscription: Subscription) -> AsyncIterator[bytes]:
-    async for event in subscription:
-        yield KEEPALIVE_COMMENT if event is None else message(event_body(event), id=event.position)
+    delay = _FIRST
+    while True:
+        try:
+            event = await anext(subscription)
+        except StoreUnavailable as error:
+            # The stream stays: a browser does not come back from the 503 that it would get.
+            _log.warning("a stream waits: %s", error, extra={"action": "stream_waits"})
+            yield KEEPALIVE_COMMENT
+            await asyncio.sleep(delay)
+            delay = min(2 * delay, _LONGEST)
+        else:
+            delay = _FIRST
+            yield KEEPALIVE_COMMENT if event is None else message(event_body(event), id=event.position)
 
 
 def _position(last_event_id: str) -> int:

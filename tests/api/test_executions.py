@@ -47,6 +47,20 @@ def test_any_job_id_can_be_in_a_path(client: httpx.Client, job_id: str) -> None:
     assert client.delete(location).status_code == 204
 
 
+@pytest.mark.parametrize("prefer", ["return=minimal", 'respond-async, Return="minimal"; x=1'])
+def test_a_write_is_answered_with_headers_alone_where_that_is_preferred(client: httpx.Client, prefer: str) -> None:
+    headers = {"Prefer": prefer}
+    created = client.post("executions", json={"job_id": "j"}, headers=headers)
+    assert (created.status_code, created.content) == (201, b"")
+    assert (created.headers["etag"], created.headers["location"]) == ('"1"', "/api/v1/executions/j")
+    assert created.headers["preference-applied"] == "return=minimal"
+    started = client.post("executions/j/start", headers=headers)
+    assert (started.status_code, started.content, started.headers["x-position"]) == (204, b"", "2")
+    assert client.get("executions/j", headers=headers).json()["status"] == "running"
+    assert client.post("executions/j/start", headers={"Prefer": "return=representation"}).json()["version"] == 2
+    assert client.post("executions/nobody/start", headers=headers).json()["status"] == 404
+
+
 def test_what_is_not_there_is_told_in_the_words_of_the_seed(client: httpx.Client) -> None:
     for answer in (
         client.get("executions/nobody"),

@@ -5,17 +5,12 @@ from __future__ import annotations
 import ast
 import gzip
 import json
-import os
 import queue
 import signal
 import socket
-import subprocess
-import sys
 import threading
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -33,32 +28,7 @@ from execution_ledger.infrastructure import ExecutionRepository, Settings, migra
 from support import Database
 from support.http_service import make_client, running
 from support.postgres import Server, start_server
-
-_SERVE = """
-from execution_ledger.api.http.server import serve
-from execution_ledger.infrastructure import Settings
-serve(Settings())
-"""
-
-
-@contextmanager
-def process(database_url: str, **settings: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """`serve` in a process of its own, and its address once it has printed it."""
-    quiet = {"EXECUTION_LEDGER_LOG_LEVEL": "warning"}  # nobody reads the pipe meanwhile
-    given = {"EXECUTION_LEDGER_DATABASE_URL": database_url, "EXECUTION_LEDGER_PORT": "0"}
-    env = os.environ | quiet | given | settings
-    command = [sys.executable, "-c", _SERVE]
-    with subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as started:
-        watchdog = threading.Timer(60, started.kill)
-        watchdog.start()
-        try:
-            assert started.stdout is not None
-            words = started.stdout.readline().split()
-            assert words[:3] == ["execution-ledger", "listens", "on"], (words, started.communicate())
-            yield started, words[3].removesuffix("/api/v1")
-        finally:
-            watchdog.cancel()
-            started.kill()
+from support.service_process import process
 
 
 def test_sigterm_under_load_loses_no_acknowledged_write(database: Database) -> None:
@@ -264,6 +234,24 @@ def test_without_its_database_it_answers_503_and_recovers_by_itself() -> None:
             answers = [client.get("executions/j").status_code for _ in range(12)]
             assert set(answers) <= {200, 503}
             assert answers[-1] == 200
+    finally:
+        server.stop()
+
+
+def test_a_stream_outlasts_its_database() -> None:
+    server = start_server()
+    try:
+        migrate(server.url)
+        with running(Settings(database_url=server.url)) as address, make_client(address) as client:
+            client.post("executions", json={})
+            with client.stream("GET", "events/stream?after=0") as stream:
+                lines = (line for line in stream.iter_lines() if line.startswith("id: "))
+                assert next(lines) == "id: 1"
+                server.kill()
+                assert client.get("ledger").status_code == 503
+                server.restart()
+                assert client.post("executions", json={}).status_code == 201
+                assert next(lines) == "id: 2"
     finally:
         server.stop()
 

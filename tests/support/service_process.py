@@ -1,0 +1,36 @@
+"""`serve` as a process of its own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+_SERVE = """
+from execution_ledger.api.http.server import serve
+from execution_ledger.infrastructure import Settings
+serve(Settings())
+"""
+
+
+@contextmanager
+def process(database_url: str, **settings: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """`serve` in a process of its own, and its address once it has printed it."""
+    quiet = {"EXECUTION_LEDGER_LOG_LEVEL": "warning"}  # nobody reads the pipe meanwhile
+    given = {"EXECUTION_LEDGER_DATABASE_URL": database_url, "EXECUTION_LEDGER_PORT": "0"}
+    env = os.environ | quiet | given | settings
+    command = [sys.executable, "-c", _SERVE]
+    with subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as started:
+        watchdog = threading.Timer(60, started.kill)
+        watchdog.start()
+        try:
+            assert started.stdout is not None
+            words = started.stdout.readline().split()
+            assert words[:3] == ["execution-ledger", "listens", "on"], (words, started.communicate())
+            yield started, words[3].removesuffix("/api/v1")
+        finally:
+            watchdog.cancel()
+            started.kill()
