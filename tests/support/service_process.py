@@ -7,7 +7,8 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
 
 _SERVE = """
 from execution_ledger.api.http.server import serve
@@ -17,14 +18,19 @@ serve(Settings())
 
 
 @contextmanager
-def process(database_url: str, **settings: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """`serve` in a process of its own, and its address once it has printed it."""
+def process(
+    database_url: str, *, seconds: float = 60, log: Path | None = None, **settings: str
+) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """`serve` in a process of its own, and its address once it has printed it; killed after so many seconds."""
     quiet = {"EXECUTION_LEDGER_LOG_LEVEL": "warning"}  # nobody reads the pipe meanwhile
     given = {"EXECUTION_LEDGER_DATABASE_URL": database_url, "EXECUTION_LEDGER_PORT": "0"}
     env = os.environ | quiet | given | settings
     command = [sys.executable, "-c", _SERVE]
-    with subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as started:
-        watchdog = threading.Timer(60, started.kill)
+    with (
+        nullcontext(subprocess.PIPE) if log is None else log.open("w") as errors,
+        subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=errors, text=True) as started,
+    ):
+        watchdog = threading.Timer(seconds, started.kill)
         watchdog.start()
         try:
             assert started.stdout is not None
