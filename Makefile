@@ -36,6 +36,8 @@ soak: .venv/.dev ## run the tests that take minutes
 	$(BIN)/python -m pytest -m soak -o faulthandler_timeout=0 $(ARGS)
 	EXECUTION_LEDGER_TEST_KILL_SECONDS=60 EXECUTION_LEDGER_TEST_FEED_EVENTS=10000 \
 		$(BIN)/python -m pytest -o faulthandler_timeout=0 tests/engine/test_kills.py tests/engine/test_feed.py
+	EXECUTION_LEDGER_TEST_LOAD_SECONDS=60 EXECUTION_LEDGER_TEST_LOAD_CLIENTS=200 \
+		$(BIN)/python -m pytest -s -o faulthandler_timeout=0 tests/api/test_load.py
 
 fuzz: .venv/.dev ## send many requests of every kind that the OpenAPI document allows or forbids
 	EXECUTION_LEDGER_TEST_FUZZ_EXAMPLES=$(or $(EXAMPLES),300) \

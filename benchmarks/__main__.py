@@ -14,7 +14,7 @@ from rich.table import Table
 
 from execution_ledger.api.runtime import tune_interpreter
 
-from . import bulk, flatness, ledgers, reads, snapshot, updates, upkeep
+from . import bulk, flatness, ledgers, reads, service, snapshot, updates, upkeep
 from .facts import collect_facts
 from .results import Measured, load, save
 from .scale import QUICK, Scale
@@ -30,6 +30,7 @@ SCENARIOS = {
     "snapshot": snapshot.run,
     "upkeep": upkeep.run,
     "reads": reads.run,
+    "service": service.run,
 }
 _HERE = Path(__file__).parent
 

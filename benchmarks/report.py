@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from . import bulk, contenders, ledgers, reads, snapshot, upkeep
+from . import bulk, contenders, ledgers, reads, service, snapshot, upkeep
 from .plots import Plots, draw_all
 from .results import Measured, Result
 from .tables import all_rounds, number, ratio, spread, table, verdicts
@@ -204,6 +204,31 @@ changed.
     return "\n".join([*parts, all_rounds(pages)])
 
 
+def _service(measured: Measured, _: Plots) -> str:
+    text = """\
+## Service
+
+Requests per second over HTTP, each server a process of its own with its settings as they are (ours also writes its
+log, keeps its projections up to date and audits itself meanwhile), clients and database on the same machine. The
+baselines: a FastAPI route that answers with the row that the same SELECT finds, by psycopg and its pool, and a FastAPI
+app over the seed's repository, both without a log. The time until an event reached a subscriber begins before its write
+is sent.
+"""
+    parts, rates = [text], [result for result in measured.results if result.unit != service.MILLISECONDS]
+    for what, whom in ((service.READS, service.BARE), (service.UPDATES, service.CRUD)):
+        rows = [result for result in measured.select(what=what) if result.unit != service.MILLISECONDS]
+        parts.append(f"{what}, {rows[0].case['clients']} clients:\n\n" + _compared(rows, whom))
+    times = [result for result in measured.results if result.unit == service.MILLISECONDS]
+    cells = [[each.contender, str(each.case.get("what", "")), _milliseconds(each)] for each in times]
+    followers = next(each.case["subscribers"] for each in times if "subscribers" in each.case)
+    parts.append(table([f"ms, {followers} subscribers", "", "median (spread)"], cells, 2))
+    return "\n".join([*parts, all_rounds(rates)])
+
+
+def _milliseconds(result: Result) -> str:
+    return f"**{result.median:.1f}** ({min(result.rounds):.1f} – {max(result.rounds):.1f})"
+
+
 _SECTIONS: dict[str, Callable[[Measured, Plots], str]] = {
     "updates": _updates,
     "ledgers": _ledgers,
@@ -212,4 +237,5 @@ _SECTIONS: dict[str, Callable[[Measured, Plots], str]] = {
     "snapshot": _snapshot,
     "upkeep": _upkeep,
     "reads": _reads,
+    "service": _service,
 }

@@ -46,6 +46,11 @@ class Scale:
     pages: int = 100
     """Pages read in one round."""
 
+    subscribers: int = 100
+    """Who follow the service's feed at once."""
+    fan_out_events: int = 100
+    """Events that they are sent in one round."""
+
     @property
     def is_full(self) -> bool:
         """Whether the targets are about it: everything in its size, and rounds enough."""
@@ -77,5 +82,7 @@ QUICK = Scale(
     audit_sizes=(1_200,),
     audit_page=3,
     pages=2,
+    subscribers=2,
+    fan_out_events=3,
 )
 """Whether everything runs; its numbers mean nothing."""

@@ -6,12 +6,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from . import service
 from .bulk import BULK, COPY_ROWS, COPY_TEXT
 from .contenders import CRUD, LIBRARY, RAW, REPOSITORY, WRITER
 from .flatness import LEDGER, REPOSITORY_WAY, RUN, WRITER_WAY, size_label
 from .ledgers import MANY, MEMORY, ONE
 from .reads import AUDIT_DEEP, AUDIT_FIRST, LIST_DEEP, LIST_FILTERED, LIST_FIRST, list_name
-from .results import Measured
+from .results import Measured, Result
 from .scale import PAYLOADS, Scale
 from .snapshot import AFTER, BEFORE, HELD
 from .stores import POSTGRESQL, SLOW, SQLITE
@@ -72,15 +73,16 @@ def judge(measured: Mapping[str, Measured]) -> list[Verdict]:
 
 
 def _judge(target: Target, measured: Measured | None) -> Verdict:
-    def median(contender: str | None) -> float | None:
-        found = measured.find(contender, **target.case) if measured and contender else None
-        return found.median if found else None
+    def find(contender: str | None) -> Result | None:
+        return measured.find(contender, **target.case) if measured and contender else None
 
-    one, base, ceiling = median(target.contender), median(target.baseline), median(target.ceiling)
-    if not one or not base:
+    one, base, ceiling = find(target.contender), find(target.baseline), find(target.ceiling)
+    if one is None or base is None:
         return Verdict(target, None, None)
-    is_cost = target.most is not None and "memory" not in target.contender
-    return Verdict(target, base / one if is_cost else one / base, ceiling / base if ceiling else None)
+    # What a rate costs is the other way round; MiB and milliseconds are costs themselves.
+    inverted = target.most is not None and one.unit.endswith("/s")
+    ratio = base.median / one.median if inverted else one.median / base.median
+    return Verdict(target, ratio, ceiling.median / base.median if ceiling else None)
 
 
 def _updates(scenario: str, scale: Scale) -> Iterator[Target]:
@@ -159,6 +161,16 @@ def _reads(scenario: str, scale: Scale) -> Iterator[Target]:
         yield Target(scenario, text, {"events": events}, AUDIT_DEEP, AUDIT_FIRST, most=1.3)
 
 
+def _service(scenario: str, scale: Scale) -> Iterator[Target]:
+    at = f"{scale.most_clients} clients over HTTP"
+    for what, whom, least in ((service.READS, service.BARE, 0.8), (service.UPDATES, service.CRUD, 3.0)):
+        case = {"what": what, "clients": scale.most_clients}
+        yield Target(scenario, f"{at}, {what}: to {whom}", case, service.LEDGER, whom, least=least)
+        ours, theirs = (name + service.P99 for name in (service.LEDGER, whom))
+        most = 1.25 if whom == service.BARE else None
+        yield Target(scenario, f"{at}, {what}, p99: to {whom}", case, ours, theirs, most=most)
+
+
 _TARGETS = {
     "updates": _updates,
     "ledgers": _ledgers,
@@ -167,4 +179,5 @@ _TARGETS = {
     "snapshot": _snapshot,
     "upkeep": _upkeep,
     "reads": _reads,
+    "service": _service,
 }

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
+import shutil
+import subprocess
 from pathlib import Path
 
 import httpx
@@ -24,6 +27,23 @@ def test_every_example_gets_the_status_that_is_printed(settings: Settings) -> No
     with running(settings) as address, make_client(address) as client:
         for command, status in examples:
             assert curl(client, command).status_code == int(status), command
+
+
+def test_the_quick_start_of_the_readme_works_as_pasted(settings: Settings) -> None:
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"^```sh\n(curl .*?)^```", readme, re.MULTILINE | re.DOTALL)
+    commands = block.splitlines()
+    assert len(commands) == 6
+    with running(settings) as address, make_client(address) as client:
+        here = address.removeprefix("http://")
+        for command in (each.replace("localhost:8470", here) for each in commands):
+            if shutil.which("curl") is None:
+                assert curl(client, command.replace(here, address)).is_success
+            else:
+                pasted = ["sh", "-c", command.replace("curl ", "curl --fail --silent --show-error --noproxy '*' ")]
+                assert json.loads(subprocess.run(pasted, capture_output=True, check=True, text=True).stdout)
+        assert client.get("executions/report-8").json()["result"] == {"rows": 7}
+        assert client.get("audit", params={"actor": "ada"}).json()["events"][0]["event"]["reason"] == "the usual"
 
 
 def curl(client: httpx.Client, command: str) -> httpx.Response:

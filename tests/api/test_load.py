@@ -11,7 +11,7 @@ import random
 import signal
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -165,9 +165,10 @@ async def leave_alone(_: psutil.Process) -> None:
 async def strike_a_worker(supervisor: psutil.Process) -> None:
     """Kill one of its processes, or tell it to end, once both run."""
     await asyncio.sleep(random.uniform(0.5, 2))
-    workers = [each for each in supervisor.children() if "spawn_main" in " ".join(each.cmdline())]
-    if len(workers) == 2:
-        random.choice(workers).send_signal(random.choice([signal.SIGKILL, signal.SIGTERM]))
+    with suppress(psutil.NoSuchProcess):  # one of those that were struck before
+        workers = [each for each in supervisor.children() if "spawn_main" in " ".join(each.cmdline())]
+        if len(workers) == 2:
+            random.choice(workers).send_signal(random.choice([signal.SIGKILL, signal.SIGTERM]))
 
 
 def test_every_command_of_many_clients_is_recorded_once(database: Database, tmp_path: Path) -> None:
