@@ -8,6 +8,7 @@ from .entity import EXECUTIONS, Entity
 from .event_store import EventStore
 from .execution_repository import ExecutionRepository, HistoryPage
 from .execution_service import ExecutionReceipt, ExecutionService, StatusReport
+from .group_reader import GroupReader
 from .held_lease import HeldLease
 from .history_query import HistoryFilters
 from .leases import Lease, Leases
@@ -36,6 +37,7 @@ __all__ = [
     "ExecutionReceipt",
     "ExecutionRepository",
     "ExecutionService",
+    "GroupReader",
     "GroupWriter",
     "HeldLease",
     "HistoryFilters",

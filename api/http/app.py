@@ -12,8 +12,8 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.gzip import GZipMiddleware
 
 from ...domain import InvalidInput
-from ...infrastructure import Settings
-from ...projections import ProjectionControl
+from ...infrastructure import GroupReader, Settings
+from ...projections import Feed, ProjectionControl
 from ..runtime import PROJECTIONS, auditing, engine_for_threads, open_ledger, open_writer, projecting
 from . import (
     problem_docs,
@@ -80,9 +80,10 @@ def create_app(settings: Settings) -> FastAPI:
         async with open_ledger(settings) as ledger, AsyncExitStack() as stack:
             engine = stack.enter_context(engine_for_threads(settings))
             app.state.ledger = ledger
+            app.state.reader = GroupReader(ledger.engine)
             app.state.authenticator = Authenticator(ledger, tokens)
             app.state.projections = ProjectionControl(engine, PROJECTIONS)
-            app.state.heads = await stack.enter_async_context(projecting(ledger, engine))
+            app.state.feed = Feed(ledger.engine, await stack.enter_async_context(projecting(ledger, engine)))
             app.state.audited = await stack.enter_async_context(auditing(ledger, engine))
             app.state.writer = await stack.enter_async_context(open_writer(ledger))
             housekeeping = [asyncio.create_task(work(ledger)) for work in (forget_receipts_hourly, reap_regularly)]

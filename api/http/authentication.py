@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
-from typing import Annotated, Any
 
 from fastapi import Depends, Request
 from fastapi.security import HTTPBearer
@@ -97,29 +95,19 @@ def _credential(headers: Headers) -> str | None:
     return headers.get("x-api-key")
 
 
-_bearer = HTTPBearer(
-    auto_error=False,
-    description="An API key (`execution-ledger keys create`) or an OIDC access token, where the service asks for them.",
-)
-
-
-def get_principal(request: Request, _: Annotated[Any, Depends(_bearer)]) -> Principal:
-    """Who calls."""
-    return request.state.principal
-
-
-CurrentPrincipal = Annotated[Principal, Depends(get_principal)]
-
-
-@dataclass(frozen=True)
-class Needs:
+class Needs(HTTPBearer):
     """A dependency: refuse whoever lacks a scope. Each route has one; a test walks them all."""
 
-    scope: str
+    def __init__(self, scope: str) -> None:
+        super().__init__(
+            scheme_name="HTTPBearer",
+            description="An API key (`execution-ledger keys create`) or an OIDC access token, if the service asks.",
+        )
+        self.scope = scope
 
-    def __call__(self, principal: CurrentPrincipal) -> None:
-        """Refuse, or let pass."""
-        if self.scope not in principal.scopes:
+    async def __call__(self, request: Request) -> None:  # type: ignore[override]
+        """Refuse, or let pass: `Authentication` has found out who it is."""
+        if self.scope not in request.state.principal.scopes:
             raise Problem(SCOPE_MISSING, f"This needs the scope {self.scope!r}.", scope=self.scope)
 
 

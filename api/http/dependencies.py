@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator
-from typing import Annotated, Any
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Annotated
 from urllib.parse import unquote
 
-from fastapi import Depends, Header, Path, Request
+from fastapi import Depends, Path, Request
 from pydantic import AfterValidator
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from ...domain import ContextFields, InvalidInput
-from ...domain.limits import KEY_LENGTH, LEDGER_LENGTH, REASON_LENGTH
-from ...domain.values import check_text
-from ...infrastructure import ExecutionRepository, WriteOptions
+from ...infrastructure import ExecutionHistory, ExecutionRepository, WriteOptions
 from ...infrastructure.database_errors import translated
 from ...projections import AuditQueries, LedgerQueries, ProjectionControl, ReplayQueries, StatisticsQueries
 from ...projections.engine.fresh import Freshness, wait_until_fresh
 from ..runtime import Ledger
-from .authentication import CurrentPrincipal
+from .headers import integer_header, reads, text_header
 from .problem_kinds import ACTOR_KNOWN, FOREIGN_LEDGER
 from .problems import Problem
 from .schemas import Body
@@ -29,13 +29,10 @@ _Id = AfterValidator(unquote)
 ExecutionId = Annotated[str, Path(description="The caller's job id, percent-encoded (`/` as `%2F`)."), _Id]
 StepId = Annotated[str, Path(description="The caller's step id, percent-encoded."), _Id]
 
-
-def _text_header(name: str, description: str, longest: int = KEY_LENGTH) -> Any:
-    """A header whose bounds are documented here, and checked by `_text`, which counts characters, not bytes."""
-    return Header(alias=name, description=description, json_schema_extra={"minLength": 1, "maxLength": longest})
-
-
 _TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-((?!0{32})[0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?=$|-)")
+Find = Callable[[str], Awaitable[ExecutionHistory | None]]
+_PATIENCE = 5.0
+"""Seconds that an answer waits for a position at most."""
 _ETAG = re.compile(r'(?:W/)?"(\d{1,18})"')
 
 
@@ -55,130 +52,129 @@ async def get_db(request: Request) -> AsyncIterator[AsyncSession]:
 Db = Annotated[AsyncSession, Depends(get_db, scope="function")]
 
 
-def get_ledger_name(
-    request: Request,
-    principal: CurrentPrincipal,
-    x_ledger: Annotated[
-        str | None,
-        _text_header(
-            "X-Ledger",
-            "The ledger to use in place of the service's own; with a key or token, only its own.",
-            LEDGER_LENGTH,
-        ),
-    ] = None,
-) -> str:
+@reads("X-Ledger")
+async def get_ledger_name(request: Request) -> str:
     """The name of the ledger that a request is about: the credentials bound it."""
-    own = principal.ledger or get_ledger(request).settings.ledger
-    name = _text(x_ledger, "X-Ledger", LEDGER_LENGTH)
-    if principal.ledger is not None and name not in (None, own):
-        raise Problem(FOREIGN_LEDGER)
-    return name or own
+    return _ledger_name(request)
 
 
 LedgerName = Annotated[str, Depends(get_ledger_name)]
 
 
-def get_context(
-    request: Request,
-    principal: CurrentPrincipal,
-    x_actor: Annotated[
-        str | None,
-        _text_header("X-Actor", "Who did it, where nobody needs a key: else it is whose key that is."),
-    ] = None,
-    x_reason: Annotated[str | None, _text_header("X-Reason", "Why.", REASON_LENGTH)] = None,
-    x_correlation_id: Annotated[
-        str | None,
-        _text_header(
-            "X-Correlation-Id", "The piece of work it belongs to, across executions; the X-Request-Id, if left out."
-        ),
-    ] = None,
-    x_causation_id: Annotated[str | None, _text_header("X-Causation-Id", "What directly led to it.")] = None,
-    prefer: Annotated[  # applied by `JsonRoute`
-        str | None, Header(description="`return=minimal`: answer a write with its headers alone (RFC 7240).")
-    ] = None,
-    traceparent: Annotated[
-        str | None, Header(description="W3C trace context: its trace id is recorded. Ignored if it is malformed.")
-    ] = None,
-) -> ContextFields:
+def _ledger_name(request: Request) -> str:
+    bound = request.state.principal.ledger
+    own = bound or get_ledger(request).settings.ledger
+    name = text_header(request, "X-Ledger")
+    if bound is not None and name not in (None, own):
+        raise Problem(FOREIGN_LEDGER)
+    return name or own
+
+
+_CONTEXT = ("X-Actor", "X-Reason", "X-Correlation-Id", "X-Causation-Id", "traceparent")
+
+
+@reads(*_CONTEXT)
+async def get_context(request: Request) -> ContextFields:
     """Who, why and in connection with what, as the headers tell."""
-    trace = _TRACEPARENT.match(traceparent or "")
-    actor = _text(x_actor, "X-Actor")
-    if principal.actor is not None and actor not in (None, principal.actor):
-        raise Problem(ACTOR_KNOWN)
-    return {
-        "actor": principal.actor or actor or get_ledger(request).settings.actor,
-        "reason": _text(x_reason, "X-Reason", REASON_LENGTH),
-        "correlation_id": _text(x_correlation_id, "X-Correlation-Id") or request.state.given_id,
-        "causation_id": _text(x_causation_id, "X-Causation-Id"),
-        "trace_id": trace[1] if trace else None,
-    }
+    return _context(request)
 
 
 CallContext = Annotated[ContextFields, Depends(get_context)]
 
 
-async def get_freshness(
-    db: Db,
-    ledger: LedgerName,
-    min_position: Annotated[
-        int | None,
-        Header(
-            alias="X-Min-Position",
-            ge=0,
-            le=2**63 - 1,
-            description="Answer not before this position is known: `X-Position` of a write (503 after 5 s).",
-        ),
-    ] = None,
-) -> int | None:
-    """The position that an answer must know of, once the database does."""
-    await wait_until_fresh(db, ledger, Freshness.of(min_position, 5.0))
-    return min_position
+def _context(request: Request) -> ContextFields:
+    trace = _TRACEPARENT.match(request.headers.get("traceparent", ""))
+    known, actor = request.state.principal.actor, text_header(request, "X-Actor")
+    if known is not None and actor not in (None, known):
+        raise Problem(ACTOR_KNOWN)
+    return {
+        "actor": known or actor or get_ledger(request).settings.actor,
+        "reason": text_header(request, "X-Reason"),
+        "correlation_id": text_header(request, "X-Correlation-Id") or request.state.given_id,
+        "causation_id": text_header(request, "X-Causation-Id"),
+        "trace_id": trace[1] if trace else None,
+    }
 
 
-MinPosition = Annotated[int | None, Depends(get_freshness)]
+async def _fresh_ledger(request: Request) -> str:
+    """The name of the ledger, once the database knows the position that the answer must know of."""
+    ledger, least = _ledger_name(request), integer_header(request, "X-Min-Position")
+    if least:
+        async with get_ledger(request).sessions() as session:
+            await wait_until_fresh(session, ledger, Freshness.of(least, _PATIENCE))
+    return ledger
 
 
-def get_reader(request: Request, db: Db, ledger: LedgerName, _: MinPosition) -> ExecutionRepository:
+_READING = ("X-Ledger", "X-Min-Position")
+
+
+@reads(*_READING)
+async def get_reader(request: Request, db: Db) -> ExecutionRepository:
     """The repository, for reading."""
-    return ExecutionRepository(db, ledger=ledger, store=get_ledger(request).store)
+    return ExecutionRepository(db, ledger=await _fresh_ledger(request), store=get_ledger(request).store)
 
 
-def get_writer(request: Request, db: Db, ledger: LedgerName, context: CallContext) -> ExecutionRepository:
-    """The repository, for writing in groups with whoever else writes."""
-    return ExecutionRepository(db, ledger=ledger, writer=request.app.state.writer, **context)
+@reads(*_READING)
+async def get_finder(request: Request) -> Find:
+    """Finds single executions by job id, together with whoever else looks for some."""
+    return partial(request.app.state.reader.find, await _fresh_ledger(request))
 
 
-def get_leasing(request: Request, db: Db, ledger: LedgerName, context: CallContext) -> ExecutionRepository:
+@asynccontextmanager
+async def replaying(request: Request) -> AsyncIterator[ReplayQueries]:
+    """Questions about how executions were, for a route that seldom has any."""
+    ledger = await _fresh_ledger(request)
+    with translated():
+        async with get_ledger(request).sessions() as session:
+            yield ReplayQueries(session, ledger=ledger)
+
+
+@reads("X-Ledger", *_CONTEXT, "Prefer")
+async def get_writer(request: Request) -> ExecutionRepository:
+    """The repository, for writing in groups with whoever else writes: its session never connects."""
+    session, writer = get_ledger(request).sessions(), request.app.state.writer
+    return ExecutionRepository(session, ledger=_ledger_name(request), writer=writer, **_context(request))
+
+
+@reads("X-Ledger", *_CONTEXT)
+async def get_leasing(request: Request, db: Db) -> ExecutionRepository:
     """The repository, for leases: each is a short transaction of its own."""
-    return ExecutionRepository(db, ledger=ledger, store=get_ledger(request).store, **context)
+    store = get_ledger(request).store
+    return ExecutionRepository(db, ledger=_ledger_name(request), store=store, **_context(request))
 
 
-def get_queries(db: Db, ledger: LedgerName, _: MinPosition) -> LedgerQueries:
+@reads(*_READING)
+async def get_queries(request: Request, db: Db) -> LedgerQueries:
     """Questions to the ledger."""
-    return LedgerQueries(db, ledger=ledger)
+    return LedgerQueries(db, ledger=await _fresh_ledger(request))
 
 
-def get_replay(db: Db, ledger: LedgerName, _: MinPosition) -> ReplayQueries:
+@reads(*_READING)
+async def get_replay(request: Request, db: Db) -> ReplayQueries:
     """Questions about how executions were."""
-    return ReplayQueries(db, ledger=ledger)
+    return ReplayQueries(db, ledger=await _fresh_ledger(request))
 
 
-def get_audit(db: Db, ledger: LedgerName, _: MinPosition) -> AuditQueries:
+@reads(*_READING)
+async def get_audit(request: Request, db: Db) -> AuditQueries:
     """Questions of an audit."""
-    return AuditQueries(db, ledger=ledger)
+    return AuditQueries(db, ledger=await _fresh_ledger(request))
 
 
-def get_statistics(db: Db, ledger: LedgerName, min_position: MinPosition) -> StatisticsQueries:
-    """Questions about how runs ended."""
-    return StatisticsQueries(db, ledger=ledger, min_position=min_position)
+@reads(*_READING)
+async def get_statistics(request: Request, db: Db) -> StatisticsQueries:
+    """Questions about how runs ended; they wait for their own projection."""
+    least = integer_header(request, "X-Min-Position")
+    return StatisticsQueries(db, ledger=_ledger_name(request), min_position=least)
 
 
-def get_projections(request: Request) -> ProjectionControl:
+async def get_projections(request: Request) -> ProjectionControl:
     """How projections are doing: to be asked in a thread."""
     return request.app.state.projections
 
 
 Control = Annotated[ProjectionControl, Depends(get_projections)]
+Finder = Annotated[Find, Depends(get_finder)]
 Reader = Annotated[ExecutionRepository, Depends(get_reader)]
 Writer = Annotated[ExecutionRepository, Depends(get_writer)]
 Queries = Annotated[LedgerQueries, Depends(get_queries)]
@@ -188,59 +184,42 @@ Statistics = Annotated[StatisticsQueries, Depends(get_statistics)]
 Leasing = Annotated[ExecutionRepository, Depends(get_leasing)]
 
 
-def get_command_id(
-    idempotency_key: Annotated[
-        str | None,
-        _text_header(
-            "Idempotency-Key", "The same key with the same command records nothing again, however often it is sent."
-        ),
-    ] = None,
-) -> WriteOptions:
+@reads("Idempotency-Key")
+async def get_create_options(request: Request) -> WriteOptions:
     """Options of a write that creates."""
-    key = _text(idempotency_key, "Idempotency-Key")
+    return _create_options(request)
+
+
+def _create_options(request: Request) -> WriteOptions:
+    key = text_header(request, "Idempotency-Key")
     if key is None:
         return {}
     quoted = len(key) > 2 and key[0] == key[-1] == '"'  # the draft RFC has it quoted, most clients do not
     return {"command_id": key[1:-1] if quoted else key}
 
 
-def get_options(
-    command: Annotated[WriteOptions, Depends(get_command_id)],
-    if_match: Annotated[
-        str | None,
-        Header(
-            alias="If-Match",
-            description='The ETag of an answer, as `"7"`: refuse (412) if the execution has changed since.',
-            json_schema_extra={"pattern": r'^((W/)?"[0-9]{1,18}"|[*])$'},
-        ),
-    ] = None,
-    x_lease_token: Annotated[
-        int | None,
-        Header(
-            alias="X-Lease-Token",
-            ge=1,
-            le=2**63 - 1,
-            description="The token of your lease: refuse (412) once a newer one was taken.",
-        ),
-    ] = None,
-) -> WriteOptions:
+@reads("Idempotency-Key", "If-Match", "X-Lease-Token")
+async def get_change_options(request: Request) -> WriteOptions:
     """Options of a write that changes."""
-    if x_lease_token is not None:
-        command = {**command, "lease": x_lease_token}
-    if if_match is None or if_match.strip() == "*":
-        return command
-    tag = _ETAG.fullmatch(if_match.strip())
-    if tag is None:
-        raise InvalidInput(
-            field="If-Match",
-            problem=f"{if_match[:40]!r} is not a version",
-            remedy='Send the ETag of an answer, as "7".',
-        )
-    return {**command, "expected_version": int(tag[1])}
+    options = _create_options(request)
+    lease = integer_header(request, "X-Lease-Token")
+    if lease is not None:
+        options["lease"] = lease
+    if_match = request.headers.get("If-Match", "*").strip()
+    if if_match != "*":
+        tag = _ETAG.fullmatch(if_match)
+        if tag is None:
+            raise InvalidInput(
+                field="If-Match",
+                problem=f"{if_match[:40]!r} is not a version",
+                remedy='Send the ETag of an answer, as "7".',
+            )
+        options["expected_version"] = int(tag[1])
+    return options
 
 
-CreateOptions = Annotated[WriteOptions, Depends(get_command_id)]
-ChangeOptions = Annotated[WriteOptions, Depends(get_options)]
+CreateOptions = Annotated[WriteOptions, Depends(get_create_options)]
+ChangeOptions = Annotated[WriteOptions, Depends(get_change_options)]
 
 
 def with_body(options: WriteOptions, body: Body | None) -> WriteOptions:
@@ -248,14 +227,3 @@ def with_body(options: WriteOptions, body: Body | None) -> WriteOptions:
     if body is None:
         return options
     return {**options, "reason": body.reason, "occurred_at": body.occurred_at}
-
-
-def _text(value: str | None, name: str, longest: int = KEY_LENGTH) -> str | None:
-    """A header's value as UTF-8, which is what clients send; the server hands it on as Latin-1."""
-    if value is None:
-        return None
-    try:
-        text = value.encode("latin-1").decode()
-    except UnicodeError as error:
-        raise InvalidInput(field=name, problem="is not UTF-8", remedy="Send UTF-8.") from error
-    return check_text(text, name, longest, min_length=1)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
+import random
 import re
 import time
-from uuid import uuid4
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -40,7 +40,7 @@ class Envelope:
             return await self.app(scope, receive, send)
         given = Headers(scope=scope).get("x-request-id", "")
         given_id = given if _ID.fullmatch(given) else None
-        request_id = given_id or uuid4().hex
+        request_id = given_id or f"{random.getrandbits(128):032x}"
         state = scope.setdefault("state", {})
         state["given_id"] = given_id
         REQUEST_ID.set(request_id)

@@ -8,8 +8,8 @@ from typing import Any, TypeVar
 
 import msgspec
 from fastapi import Request, Response
-from fastapi.routing import APIRoute
 
+from .headers import Route
 from .problem_kinds import BODY_TOO_LARGE, MALFORMED_JSON, NOT_JSON
 from .problems import Problem
 
@@ -56,7 +56,7 @@ class JsonRequest(Request):
             raise Problem(MALFORMED_JSON, f"The body cannot be read: {error}.", field="body") from error
 
 
-class JsonRoute(APIRoute):
+class JsonRoute(Route):
     """A route that reads its body so."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:

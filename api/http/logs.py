@@ -6,6 +6,7 @@ import logging
 import sys
 from contextvars import ContextVar
 from datetime import UTC, datetime
+from logging.config import dictConfig
 from typing import Any
 
 from pythonjsonlogger.msgspec import MsgspecFormatter
@@ -16,11 +17,17 @@ from ...infrastructure import Settings
 REQUEST_ID: ContextVar[str | None] = ContextVar("request_id", default=None)
 """Of the request under way: every record that is made during it has it."""
 
-_SERVER_ACTIONS = {"uvicorn.error": "server", "uvicorn.access": "http_request"}
+
+def configure_log(settings: Settings) -> None:
+    """Set the process's logging up: for itself alone, so a library may not."""
+    dictConfig(_config(settings))
+    # Looked up for each record, and in none of ours (see "Optimization" in the documentation of `logging`).
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
+    setattr(logging, "_srcfile", None)  # noqa: B010 (its type says str)
 
 
-def log_config(settings: Settings) -> dict[str, Any]:
-    """For `logging.config.dictConfig`: all to standard error."""
+def _config(settings: Settings) -> dict[str, Any]:
+    """All to standard error."""
     as_json = settings.log_format == "json" or (settings.log_format == "auto" and not sys.stderr.isatty())
     formatter = {"()": f"{__name__}.{'JsonFormatter' if as_json else 'TextFormatter'}"}
     return {
@@ -33,6 +40,7 @@ def log_config(settings: Settings) -> dict[str, Any]:
         "loggers": {
             "execution_ledger": {"level": settings.log_level.upper()},
             "uvicorn": {"level": settings.log_level.upper()},
+            "uvicorn.access": {"level": "WARNING"},  # `Envelope` tells of requests
             # One line for each connection that came and went is nobody's event.
             "uvicorn.error": {"level": "WARNING" if settings.log_level == "info" else settings.log_level.upper()},
         },
@@ -45,7 +53,7 @@ class Complete(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         """Never leaves one out."""
         if not hasattr(record, "action"):
-            record.action = _SERVER_ACTIONS.get(record.name, "library")
+            record.action = "server" if record.name == "uvicorn.error" else "library"
         request_id = REQUEST_ID.get()
         if request_id is not None and not hasattr(record, "request_id"):
             record.request_id = request_id

@@ -14,13 +14,14 @@ from . import problem_docs
 from .answers import AuditedEvent, AuditPage, CountAnswer, TouchedRuns
 from .authentication import AUDIT
 from .dependencies import Audit, LedgerName, get_ledger
+from .headers import Route
 from .links import linked
 from .problem_kinds import EXECUTION_NOT_FOUND
 from .problems import Problem
 from .query_schemas import AuditFilters, AuditQuery, ExportQuery, LastChangeQuery, TouchedQuery
 from .responses import event_body, json_response
 
-router = APIRouter(prefix="/audit", tags=["audit"])
+router = APIRouter(prefix="/audit", tags=["audit"], route_class=Route)
 
 _MEDIA = {
     "jsonl": "application/x-ndjson",

@@ -15,7 +15,17 @@ from ...infrastructure.history_query import Cursor
 from . import problem_docs
 from .answers import Execution, ExecutionList
 from .authentication import READ, WRITE
-from .dependencies import ChangeOptions, CreateOptions, ExecutionId, Reader, Replay, Writer, with_body
+from .dependencies import (
+    ChangeOptions,
+    CreateOptions,
+    ExecutionId,
+    Finder,
+    Reader,
+    Replay,
+    Writer,
+    replaying,
+    with_body,
+)
 from .json_route import JsonRoute, takes
 from .links import linked
 from .problem_kinds import EXECUTION_NOT_FOUND
@@ -116,15 +126,16 @@ def _filters(query: ExecutionsQuery) -> HistoryFilters:
     responses=problem_docs.READ,
 )
 async def get_execution(
-    execution_id: ExecutionId, moment: Annotated[MomentQuery, Query()], executions: Reader, replay: Replay
+    request: Request, execution_id: ExecutionId, moment: Annotated[MomentQuery, Query()], find: Finder
 ) -> Response:
     """By the caller's job id. The `ETag` is its version, for `If-Match` on a change.
 
     With `version` or `as_of`: as it was then.
     """
     if moment.version is None and moment.as_of is None:
-        return execution_response(await executions.get_execution_by_job_id(execution_id))
-    state = await replay.state_at(execution_id, version=moment.version, as_of=moment.as_of, by=moment.by)
+        return execution_response(await find(execution_id))
+    async with replaying(request) as replay:
+        state = await replay.state_at(execution_id, version=moment.version, as_of=moment.as_of, by=moment.by)
     return execution_response(EXECUTIONS.load(existing(existing(state).row)))
 
 

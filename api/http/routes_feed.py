@@ -16,12 +16,13 @@ from ...projections import Feed, Subscription
 from ...projections.audit import Filters
 from . import problem_docs
 from .authentication import READ
-from .dependencies import LedgerName, get_ledger
+from .dependencies import LedgerName
+from .headers import Route
 from .query_schemas import StreamQuery
 from .responses import event_body
 from .sse import IDLE, message, sse_response
 
-router = APIRouter(tags=["ledger"])
+router = APIRouter(tags=["ledger"], route_class=Route)
 
 _FIRST, _LONGEST = 0.2, 5.0
 """Seconds between two tries to read while the database is away."""
@@ -44,7 +45,7 @@ async def stream_events(
 ) -> Response:
     """Server-sent events, each once and in order, its position as `id`; comments keep the line up."""
     after = query.after if last_event_id is None else _position(last_event_id)
-    feed = Feed(get_ledger(request).engine, request.app.state.heads)
+    feed: Feed = request.app.state.feed
     types = Filters.of({"type": query.type}).type
     subscription = feed.subscribe(ledger, after, types=types, job_id=query.job_id, idle=IDLE)
     return sse_response(request, _messages(subscription))

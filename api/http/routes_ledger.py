@@ -11,10 +11,11 @@ from . import problem_docs
 from .answers import EventList, LedgerAnswer, Projections, RootAnswer, TimelineAnswer
 from .authentication import ADMIN, AUDIT, READ
 from .dependencies import Control, ExecutionId, LedgerName, Queries, Replay
+from .headers import Route
 from .query_schemas import EventsQuery, RootQuery, TimelineQuery
 from .responses import events_response, json_response, ledger_response, root_response, timeline_response
 
-router = APIRouter(tags=["ledger"])
+router = APIRouter(tags=["ledger"], route_class=Route)
 
 
 @router.get(

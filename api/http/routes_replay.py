@@ -13,12 +13,13 @@ from . import problem_docs
 from .answers import ComparisonAnswer, DiffAnswer, ExecutionEvents, ExplanationAnswer, SpansAnswer
 from .authentication import READ
 from .dependencies import ExecutionId, LedgerName, Replay, get_ledger
+from .headers import Route
 from .problems import existing
 from .query_schemas import CompareQuery, DiffQuery, ExplainQuery, ReplayQuery, TimelineQuery
 from .responses import event_body, json_response, row_body, spans_body
 from .sse import message, sse_response
 
-router = APIRouter(prefix="/executions/{execution_id}", tags=["executions"])
+router = APIRouter(prefix="/executions/{execution_id}", tags=["executions"], route_class=Route)
 
 
 @router.get(

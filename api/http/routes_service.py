@@ -14,11 +14,12 @@ from ..runtime import ask_schema
 from . import problem_docs
 from .answers import Health
 from .dependencies import Control, get_ledger
+from .headers import Route
 from .problem_kinds import NOT_FOUND, NOT_READY, UNAUTHENTICATED
 from .problems import Problem
 from .responses import json_response
 
-router = APIRouter(tags=["service"])
+router = APIRouter(tags=["service"], route_class=Route)
 
 _bearer = HTTPBearer(
     scheme_name="MetricsToken", auto_error=False, description="The token of the setting `metrics_token`."

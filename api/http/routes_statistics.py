@@ -9,10 +9,11 @@ from fastapi import APIRouter, Query, Response
 from .answers import EndedRuns, FailureReasons, StatisticsAnswer
 from .authentication import READ
 from .dependencies import Statistics
+from .headers import Route
 from .query_schemas import StatisticsQuery, WindowQuery
 from .responses import json_response
 
-router = APIRouter(prefix="/statistics", tags=["statistics"])
+router = APIRouter(prefix="/statistics", tags=["statistics"], route_class=Route)
 
 
 def _window(query: WindowQuery) -> dict[str, Any]:

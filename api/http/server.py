@@ -8,7 +8,6 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from logging.config import dictConfig
 from typing import Any, NoReturn
 
 import uvicorn
@@ -17,7 +16,7 @@ from ...domain import InvalidInput
 from ...infrastructure import Settings
 from ..runtime import open_ledger, tune_interpreter
 from .app import PREFIX, create_app
-from .logs import log_config
+from .logs import configure_log
 from .loopback import check_loopback
 from .workers import serve_with_workers
 
@@ -74,13 +73,12 @@ def serve(settings: Settings) -> None:
         print(f"execution-ledger listens on {address}{PREFIX} (ledger {settings.ledger!r}; Ctrl-C ends it)", flush=True)
 
     with _quiet_end(), _listen(settings) as listener:
-        dictConfig(log_config(settings))
+        configure_log(settings)
         if settings.workers == 1:
             Server(settings, announce).run(sockets=[listener])
         else:
             address = _address(settings.host, listener)
-            options = {**_options(settings), "log_config": log_config(settings)}
-            serve_with_workers(settings, options, listener, lambda: announce(address))
+            serve_with_workers(settings, _options(settings), listener, lambda: announce(address))
 
 
 def _address(host: str, listener: socket.socket) -> str:

@@ -21,6 +21,7 @@ from uvicorn.supervisors import Multiprocess
 from ...infrastructure import Settings
 from ..runtime import tune_interpreter
 from .app import create_app
+from .logs import configure_log
 from .metrics import MULTIPROCESS
 
 _READY = 60.0
@@ -53,7 +54,9 @@ def serve_with_workers(
 def make_app() -> FastAPI:
     """The app of one process."""
     tune_interpreter()
-    app = create_app(Settings())
+    settings = Settings()
+    configure_log(settings)
+    app = create_app(settings)
     inner = app.router.lifespan_context
 
     @asynccontextmanager

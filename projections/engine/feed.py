@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Mapping
+import asyncio
+from collections.abc import AsyncIterator, Callable, Collection, Hashable, Mapping
+from functools import partial
 from typing import Any
 
 from sqlalchemy import Connection, select
@@ -31,6 +33,29 @@ class Feed:
     def __init__(self, engine: AsyncEngine, heads: Heads) -> None:
         self._engine = engine
         self._heads = heads
+        self._reads: dict[Hashable, asyncio.Task[Any]] = {}
+
+    async def read(self, page: Callable[..., Any], *given: Hashable) -> Any:
+        """Read in a transaction; subscriptions that ask the same while it is under way share the answer.
+
+        None of them can miss anything: each tells how far it has read, and asks again where the ledger has grown since.
+        """
+        key = (page, *given)
+        task = self._reads.get(key)
+        if task is None:
+            task = self._reads[key] = asyncio.create_task(self._run(page, *given))
+            task.add_done_callback(partial(self._forget, key))
+        return await asyncio.shield(task)
+
+    def _forget(self, key: Hashable, task: asyncio.Task[Any]) -> None:
+        del self._reads[key]
+        if not task.cancelled():
+            task.exception()  # told to whoever waits, if anybody still does
+
+    async def _run(self, read: Callable[..., Any], *given: Any) -> Any:
+        with translated():
+            async with self._engine.connect() as connection:
+                return await connection.run_sync(read, *given)
 
     def subscribe(
         self,
@@ -58,7 +83,7 @@ class Feed:
         if job_id is not None and ledger is None:
             raise InvalidInput(field="job_id", problem="needs its ledger", remedy="Name the ledger, too.")
         return Subscription(
-            self._engine,
+            self,
             self._heads,
             None if ledger is None else check_ledger(ledger),
             after,
@@ -73,7 +98,7 @@ class Subscription(AsyncIterator[RecordedEvent | None]):
 
     def __init__(
         self,
-        engine: AsyncEngine,
+        feed: Feed,
         heads: Heads,
         ledger: str | None,
         after: int | Mapping[str, int] | None,
@@ -81,7 +106,7 @@ class Subscription(AsyncIterator[RecordedEvent | None]):
         job_id: str | None,
         idle: float | None,
     ) -> None:
-        self._engine = engine
+        self._feed = feed
         self._heads = heads
         self._ledger = ledger
         self._types = types
@@ -112,7 +137,7 @@ class Subscription(AsyncIterator[RecordedEvent | None]):
     async def _start(self) -> None:
         """From where on: nothing that is appended from now on may be missed, nor anything older come."""
         if self._begin is None:
-            self._read = await self._run(_sizes, self._ledger)
+            self._read = dict(await self._feed.read(_sizes, self._ledger))
         elif isinstance(self._begin, Mapping):
             self._read = dict(self._begin)
         elif self._ledger is not None:
@@ -126,7 +151,7 @@ class Subscription(AsyncIterator[RecordedEvent | None]):
             after = self._read.get(name, 0)
             if self._ledger is None and self._heads.size(name) <= after:
                 continue
-            upto, events = await self._run(_page, name, after, self._types, self._job_id)
+            upto, events = await self._feed.read(_page, name, after, self._types, self._job_id)
             if upto > after:
                 self._read[name] = upto
                 self._page = events[::-1]
@@ -139,11 +164,6 @@ class Subscription(AsyncIterator[RecordedEvent | None]):
         if self._ledger is not None:
             return await self._heads.wait(self._ledger, self._read.get(self._ledger, 0), self._idle)
         return await self._heads.wait_for_any(self._idle)
-
-    async def _run(self, read: Any, *given: Any) -> Any:
-        with translated():
-            async with self._engine.connect() as connection:
-                return await connection.run_sync(read, *given)
 
 
 def _check_types(types: Any) -> tuple[str, ...]:
