@@ -167,7 +167,8 @@ class BaseRepository(Generic[Model]):
         with translated():
             if self._writer is not None:
                 # What the session has under way is committed as ever; on SQLite it would keep the writer waiting, too.
-                await self.session.run_sync(commit_all)
+                if not is_idle(self.session.sync_session) or UnitOfWork.on(self.session.sync_session):
+                    await self.session.run_sync(commit_all)
                 outcome = await self._writer.execute(request)
                 return self._answer(outcome, answer)
             return await self.session.run_sync(self._run, request, answer)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import socket
 from collections.abc import Collection
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
@@ -49,8 +50,7 @@ class LoopbackOnly:
         if scope["type"] == "http":
             headers = Headers(scope=scope)
             authority = headers.get("host", "")
-            name = _host_name(authority)
-            if name != "localhost" and not _is_loopback(name):
+            if not _is_ours(authority):
                 refusal = problem_response(MISDIRECTED, f"The Host {authority[:80]!r} is not a loopback address.")
                 return await refusal(scope, receive, send)
             origin = headers.get("origin")
@@ -58,6 +58,12 @@ class LoopbackOnly:
                 refusal = problem_response(FOREIGN_ORIGIN, f"The Origin {(origin or '')[:80]!r} is not this service.")
                 return await refusal(scope, receive, send)
         return await self.app(scope, receive, send)
+
+
+@lru_cache(maxsize=100)
+def _is_ours(authority: str) -> bool:
+    name = _host_name(authority)
+    return name == "localhost" or _is_loopback(name)
 
 
 def _host_name(authority: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
 from sqlalchemy import Engine
@@ -19,6 +19,8 @@ from .checkpoints import Due, find_due
 from .heads import Heads
 from .protocol import Projection
 
+_BREATH = 0.05
+"""Seconds between two passes while events keep coming."""
 _log = logging.getLogger("execution_ledger.projections")
 
 _AT_ONCE = 100
@@ -98,7 +100,7 @@ class Projector:
         while not self._stopping.is_set():
             growths = self._heads.growths if self._heads is not None else 0
             try:
-                done = await self.catch_up()
+                done = await self._pass()
                 delay = self._poll
             except LedgerError as error:
                 self.progress.failures += 1
@@ -106,17 +108,23 @@ class Projector:
                 done, delay = 0, min(2 * delay, _LONGEST)
             if not done:
                 await self._wait(delay, growths)
+            elif done < self._batch:  # under load the next pass has as much to do a moment later, for the same price
+                await self._rest(_BREATH)
 
     async def catch_up(self) -> int:
         """Project what there is, and answer how many positions that were, counted for each projection."""
         total = 0
-        while due := await asyncio.to_thread(self._find_due):
-            turns = asyncio.Semaphore(self._workers)
-            done = sum(await asyncio.gather(*(self._project(each, turns) for each in due)))
+        while done := await self._pass():  # none: other workers have what is left, if anything is
             total += done
-            if not done or self._stopping.is_set():  # other workers have what is left
+            if self._stopping.is_set():
                 break
         return total
+
+    async def _pass(self) -> int:
+        """Project what is due now."""
+        due = await asyncio.to_thread(self._find_due)
+        turns = asyncio.Semaphore(self._workers)
+        return sum(await asyncio.gather(*(self._project(each, turns) for each in due)))
 
     async def _project(self, due: Due, turns: asyncio.Semaphore) -> int:
         async with turns:
@@ -140,6 +148,10 @@ class Projector:
     def _find_due(self) -> list[Due]:
         with translated(), self._engine.connect() as connection:
             return [due for each in self.projections for due in find_due(connection, each, None, _AT_ONCE)]
+
+    async def _rest(self, seconds: float) -> None:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._stopping.wait(), seconds)
 
     async def _wait(self, seconds: float, growths: int) -> None:
         waits: list[asyncio.Task[bool]] = [asyncio.create_task(self._stopping.wait())]
