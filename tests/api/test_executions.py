@@ -61,6 +61,18 @@ def test_a_write_is_answered_with_headers_alone_where_that_is_preferred(client: 
     assert client.post("executions/nobody/start", headers=headers).json()["status"] == 404
 
 
+def test_a_command_sent_again_is_answered_as_the_first_time(client: httpx.Client) -> None:
+    keyed = {"headers": {"Idempotency-Key": "k"}}
+    first = client.post("executions", json={"job_id": "j"}, **keyed)
+    client.post("executions/j/start")
+    again = client.post("executions", json={"job_id": "j"}, **keyed)
+    told = ("etag", "location", "x-position")
+    assert (again.status_code, again.json()) == (201, first.json())
+    assert [again.headers[name] for name in told] == [first.headers[name] for name in told]
+    assert client.post("executions", json={"job_id": "k"}, **keyed).status_code == 422
+    assert client.get("ledger").json()["size"] == 2
+
+
 def test_what_is_not_there_is_told_in_the_words_of_the_seed(client: httpx.Client) -> None:
     for answer in (
         client.get("executions/nobody"),
