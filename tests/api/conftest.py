@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
@@ -27,33 +26,30 @@ class Service:
     ledger: str
 
 
+def _settings(url: str) -> Settings:
+    return Settings(database_url=url, actor=None, max_payload_bytes=100_000)
+
+
 @pytest.fixture(scope="session")
-def start_service(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Callable[[str], tuple[str, str]]]:
-    """Address and database URL of the service over a store, started when it is first asked for."""
-    started: dict[str, tuple[str, str]] = {}
-    with ExitStack() as stack:
+def sqlite_service(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
+    """Address and database URL of the service over SQLite."""
+    url = f"sqlite:///{shutil.copy(sqlite_template, tmp_path_factory.mktemp('service') / 'ledger.db')}"
+    with running(_settings(url)) as address:
+        yield address, url
 
-        def start(store: str) -> tuple[str, str]:
-            if store not in started:
-                if store == "sqlite":
-                    template: Path = request.getfixturevalue("sqlite_template")
-                    url = f"sqlite:///{shutil.copy(template, tmp_path_factory.mktemp('service') / 'ledger.db')}"
-                else:
-                    server: Server = request.getfixturevalue("postgres_server")
-                    url = server.create_database(request.getfixturevalue("postgres_template"))
-                    stack.callback(server.drop_database, url)
-                settings = Settings(database_url=url, actor=None, max_payload_bytes=100_000)
-                started[store] = stack.enter_context(running(settings)), url
-            return started[store]
 
-        yield start
+@pytest.fixture(scope="session")
+def postgresql_service(postgres_server: Server, postgres_template: str) -> Iterator[tuple[str, str]]:
+    """The same over PostgreSQL."""
+    url = postgres_server.create_database(postgres_template)
+    with running(_settings(url)) as address:
+        yield address, url
+    postgres_server.drop_database(url)
 
 
 @pytest.fixture
-def service(store: str, start_service: Callable[[str], tuple[str, str]]) -> Service:
-    return Service(*start_service(store), ledger=uuid4().hex)
+def service(store: str, request: pytest.FixtureRequest) -> Service:
+    return Service(*request.getfixturevalue(f"{store}_service"), ledger=uuid4().hex)
 
 
 @pytest.fixture
@@ -65,4 +61,4 @@ def client(service: Service) -> Iterator[httpx.Client]:
 @pytest.fixture
 def settings(database: Database) -> Settings:
     """For tests that start a service of their own."""
-    return Settings(database_url=database.url, actor=None, max_payload_bytes=100_000)
+    return _settings(database.url)
