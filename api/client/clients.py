@@ -80,6 +80,7 @@ class _Operations:
     release_lease = Operation(op.release_lease)
 
     execution_events = Operation(op.execution_events)
+    frames = Operation(op.frames)
     spans = Operation(op.spans)
     diff = Operation(op.diff)
     explain = Operation(op.explain)
@@ -211,8 +212,8 @@ class LedgerClient(_Operations):
                     if not response.is_success:
                         response.read()
                         resuming.refused(response)
-                    for line in response.iter_lines() if response.is_success else ():
-                        for message in reader.feed(line):
+                    for data in response.iter_bytes() if response.is_success else ():
+                        for message in reader.feed(data):
                             event = event_of(message.data)
                             resuming.seen(event.position)
                             yield event
@@ -268,8 +269,8 @@ class AsyncLedgerClient(_Operations):
                 timeout = httpx.Timeout(self._timeout, read=_SILENCE)
                 async with self._http.stream(**request, timeout=timeout) as response:
                     if response.is_success:
-                        async for line in response.aiter_lines():
-                            for message in reader.feed(line):
+                        async for data in response.aiter_bytes():
+                            for message in reader.feed(data):
                                 event = event_of(message.data)
                                 resuming.seen(event.position)
                                 yield event

@@ -52,6 +52,7 @@ from .calls import (
     write,
 )
 from .problems import problem_error
+from .streams import MessageReader
 
 Instant = datetime | str
 Clock = Literal["recorded", "occurred"]
@@ -245,6 +246,14 @@ def execution_events(job_id: str, limit: int = 1_000, *, from_version: int = 1) 
     return Call("GET", path_of(job_id, "events"), read, {"limit": limit, "from_version": from_version}, missing=True)
 
 
+def frames(
+    job_id: str, from_version: int = 1, to_version: int | None = None
+) -> Call[list[tuple[RecordedEvent, ExecutionHistory | None]]]:
+    """Its events, each with the execution right after it (None once it is deleted)."""
+    query = {"speed": 0, "from_version": from_version, "to_version": to_version}
+    return Call("GET", path_of(job_id, "replay"), _frames, query)
+
+
 def spans(job_id: str) -> Call[Spans | None]:
     """Its statuses and steps as stretches of time."""
 
@@ -421,6 +430,16 @@ def send_commands(commands: Iterable[Mapping[str, Any]]) -> Call[list[ExecutionH
     items = [dict(command) for command in commands]
     keyed = all(item.get("idempotency_key") for item in items)
     return Call("POST", "commands:batch", _results, body={"commands": items}, repeatable=keyed)
+
+
+def _frames(response: httpx.Response) -> list[tuple[RecordedEvent, ExecutionHistory | None]]:
+    reader = MessageReader()
+    messages = list(reader.feed(response.content))
+    return [
+        (event_of(each.data["event"]), None if each.data["execution"] is None else execution_of(each.data["execution"]))
+        for each in messages
+        if each.event == "frame"
+    ]
 
 
 def _page(response: httpx.Response) -> HistoryPage:

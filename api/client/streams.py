@@ -1,4 +1,4 @@
-"""Server-sent events: the feed of a ledger and the replay of a run, read by lines."""
+"""Server-sent events: the feed of a ledger and the replay of a run."""
 
 from __future__ import annotations
 
@@ -18,19 +18,28 @@ class Message(NamedTuple):
 
 
 class MessageReader:
-    """Makes messages of lines, by the rules of the HTML standard as far as the service uses them."""
+    """Makes messages of bytes, by the rules of the HTML standard as far as the service uses them.
+
+    Lines end with a line feed alone: what else Unicode calls a line's end may be part of the data.
+    """
 
     def __init__(self) -> None:
-        self._fields: dict[str, list[str]] = {}
+        self._rest = b""
+        self._fields: dict[bytes, list[bytes]] = {}
 
-    def feed(self, line: str) -> Iterator[Message]:
-        """Take one line; the message that it ends, if it ends one."""
+    def feed(self, data: bytes) -> Iterator[Message]:
+        """Take what came; the messages that it ends."""
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        for line in lines:
+            yield from self._take(line.removesuffix(b"\r"))
+
+    def _take(self, line: bytes) -> Iterator[Message]:
         if line:
-            name, _, value = line.partition(":")
-            self._fields.setdefault(name, []).append(value.removeprefix(" "))
+            name, _, value = line.partition(b":")
+            self._fields.setdefault(name, []).append(value.removeprefix(b" "))
             return
         fields, self._fields = self._fields, {}
-        if "data" in fields:
-            id = fields["id"][-1] if "id" in fields else None
-            event = fields["event"][-1] if "event" in fields else "message"
-            yield Message(id, event, msgspec.json.decode("\n".join(fields["data"])))
+        if b"data" in fields:
+            id = fields[b"id"][-1].decode() if b"id" in fields else None
+            event = fields[b"event"][-1].decode() if b"event" in fields else "message"
+            yield Message(id, event, msgspec.json.decode(b"\n".join(fields[b"data"])))

@@ -44,7 +44,6 @@ WITHOUT_CLIENT = {
     "progress_execution", "get_timeline",  # `update_execution`; `execution_events` and `spans`
     "get_health", "get_readiness", "get_metrics",  # for other programs
     "export_audit",  # a file
-    "replay_execution",  # for a page
     "stream_events",  # `follow`
 }  # fmt: skip
 
@@ -200,6 +199,9 @@ def test_what_it_writes_and_reads_is_what_the_repository_has(client: Any, servic
             told, stored = calls[name], ask(question)
             assert type(told) is type(stored), name
             assert msgspec.json.encode(told) == msgspec.json.encode(stored), name
+    frames = client.frames("a/b ü", 2, 4)
+    assert [(event.version, row.version) for event, row in frames] == [(2, 2), (3, 3), (4, 4)]
+    assert client.frames("c")[-1][1] is None, "it is deleted then"
     assert client.execution_events("a/b ü", 2).next_version == 3
     first = client.execution_events("c").events[0]
     assert (first.actor, first.job_id, first.ledger_id) == ("ada", "c", service.ledger)
@@ -378,6 +380,7 @@ def test_it_follows_the_ledger_through_restarts_of_the_service(make: Any, databa
     def follow(address: str) -> None:
         with make(address, ledger=ledger) as client:
             for event in islice(client.follow(0), 6):
+                assert event.data["run_name"] == "line\u2028by\x85line"
                 seen.append(event.position)
                 received.release()
 
@@ -390,7 +393,7 @@ def test_it_follows_the_ledger_through_restarts_of_the_service(make: Any, databa
                 follower = threading.Thread(target=follow, args=(address,), daemon=True)
                 follower.start()
             for number in range(start, start + 3):
-                writer.create_execution({"job_id": str(number)})
+                writer.create_execution({"job_id": str(number), "run_name": "line\u2028by\x85line"})
             for _ in range(3):
                 assert received.acquire(timeout=30)
     assert follower is not None

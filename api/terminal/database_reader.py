@@ -1,0 +1,143 @@
+"""What the reading commands ask of a database."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from typing import Any, cast
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from ...infrastructure import ExecutionHistory
+from ...projections import (
+    AuditQueries,
+    Diff,
+    EventPage,
+    Feed,
+    Heads,
+    LedgerQueries,
+    Player,
+    Projector,
+    RecordedEvent,
+    ReplayQueries,
+    RunStatistics,
+    StatisticsQueries,
+    play_run,
+)
+from ..runtime import Ledger
+from .reading import (
+    GROUPS,
+    TOP,
+    DeletedExecution,
+    History,
+    LedgerFacts,
+    Numbers,
+    Playing,
+    Status,
+    Story,
+    UnknownExecution,
+    Window,
+)
+
+_POLL = 0.25
+"""Seconds between two looks for new events; on PostgreSQL a service's notices come at once."""
+
+
+class DatabaseReader:
+    """Answers from the database."""
+
+    def __init__(self, ledger: Ledger, session: AsyncSession) -> None:
+        self._ledger = ledger
+        self._name = ledger.settings.ledger
+        self._session = session
+        self._executions = ledger.executions(session)
+        self._queries = LedgerQueries(session, ledger=self._name)
+        self._replay = ReplayQueries(session, ledger=self._name)
+
+    async def status(self, job: str) -> Status:
+        """What is known of one execution."""
+        execution = await self._find(job)
+        if execution is None:
+            events = await self._queries.events(1, job_id=job)
+            raise DeletedExecution(job=job) if events else UnknownExecution(job=job, ledger=self._name)
+        first = await self._queries.events(1, newest_first=False, job_id=execution.job_id)
+        last = await self._queries.events(1, job_id=execution.job_id)
+        return Status(execution, first[0], last[0])
+
+    async def history(self, limit: int, cursor: str | None, filters: Mapping[str, Any]) -> History:
+        """A page of executions and how many there are."""
+        given: Any = {name: value for name, value in filters.items() if value is not None}
+        page = await self._executions.get_execution_page(limit, cursor, **given)
+        _, total = await self._executions.get_execution_history(0, **given)
+        return History(page.executions, page.next_cursor, total, await self._queries.summary(), bool(given))
+
+    async def timeline(self, job: str, limit: int, from_version: int) -> Story:
+        """A page of what happened, also in an execution that was deleted."""
+        execution = await self._find(job)
+        job_id = execution.job_id if execution else job
+        timeline = await self._replay.timeline(job_id, limit=limit, from_version=from_version)
+        if timeline is None:
+            raise UnknownExecution(job=job, ledger=self._name)
+        (first,) = await self._queries.events(1, newest_first=False, job_id=job_id)
+        spans = await self._replay.spans(job_id)
+        return Story(execution, timeline, spans.statuses, spans.steps, first)
+
+    async def diff(self, job: str, before: int | str, after: int | str | None, by: Any) -> Diff:
+        """What changed between two versions or times."""
+        found = await self._replay.diff(await self._job_id(job), before, after, by=by)
+        if found is None:
+            raise UnknownExecution(job=job, ledger=self._name)
+        return found
+
+    async def audit(self, limit: int, cursor: str | None, newest_first: bool, filters: Any) -> EventPage:
+        """A page of the events that pass every filter, each with what it changed."""
+        audit = AuditQueries(self._session, ledger=self._name)
+        return await audit.events(limit, cursor, newest_first=newest_first, **filters)
+
+    async def numbers(self, window: Window) -> Numbers:
+        """How runs ended, how long they took, why they failed; what no service has counted yet is counted now."""
+        await Projector(self._ledger.settings.database_url, (RunStatistics(),)).catch_up()
+        queries = StatisticsQueries(self._session, ledger=self._name)
+        between: Any = (window.begin, window.end)
+        only: Any = {"run_name": window.run_name} if window.run_name is not None else {}
+        (whole,) = await queries.statistics(*between, **only)
+        groups = await queries.statistics(*between, by=cast(Any, window.by), limit=GROUPS, **only)
+        reasons = await queries.failure_reasons(*between, limit=TOP, **only)
+        return Numbers(window, whole, groups, reasons, await queries.longest_runs(*between, limit=TOP, **only))
+
+    async def follow(self, after: int | None, types: list[str] | None, job: str | None) -> AsyncIterator[RecordedEvent]:
+        """The events behind a position (without one: those to come), without end."""
+        heads = Heads(self._ledger.engine, poll=_POLL)
+        job_id = None if job is None else await self._job_id(job)
+        async with heads.watching():
+            feed = Feed(self._ledger.engine, heads)
+            async for event in feed.subscribe(self._name, after, types=types, job_id=job_id):
+                if event is not None:
+                    yield event
+
+    async def player(self, job: str, how: Playing) -> Player:
+        """Plays a run; its frames have the row after each event."""
+        return play_run(
+            self._ledger.engine,
+            await self._job_id(job),
+            ledger=self._name,
+            speed=how.speed,
+            from_version=how.from_version,
+            by=cast(Any, how.by),
+            longest_wait=how.longest_wait,
+        )
+
+    async def ledger(self) -> LedgerFacts:
+        """Size, counters and root; the root is that of the size shown, whatever is appended meanwhile."""
+        summary = await self._queries.summary()
+        return LedgerFacts(summary, await self._queries.root(summary.size))
+
+    async def _find(self, job: str) -> ExecutionHistory | None:
+        found = await self._executions.get_execution_by_job_id(job)
+        if found is None and job.isdecimal() and len(job) < 19:
+            found = await self._executions.get(int(job))
+        return found
+
+    async def _job_id(self, job: str) -> str:
+        """The job id where a number was given."""
+        found = await self._find(job)
+        return job if found is None else found.job_id

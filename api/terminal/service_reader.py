@@ -1,0 +1,151 @@
+"""What the reading commands ask of a service."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from typing import Any, cast
+
+from ...infrastructure import ExecutionHistory
+from ...projections import Diff, EventPage, MonotonicClock, Player, RecordedEvent, Timeline
+from ...projections.replay.reels import Target
+from ..client import AsyncLedgerClient
+from .reading import (
+    GROUPS,
+    TOP,
+    DeletedExecution,
+    History,
+    LedgerFacts,
+    Numbers,
+    Playing,
+    Status,
+    Story,
+    UnknownExecution,
+    Window,
+)
+
+_PAGE = 1_000
+"""Executions, or events, that a service gives at once."""
+_FRAMES = 100
+
+
+class ServiceReader:
+    """Answers as a service tells."""
+
+    def __init__(self, client: AsyncLedgerClient) -> None:
+        self._client = client
+
+    async def status(self, job: str) -> Status:
+        """What is known of one execution."""
+        execution = await self._find(job)
+        if execution is None:
+            (found,) = await self._client.events(1, job_id=job) or (None,)
+            if found is not None:
+                raise DeletedExecution(job=job)
+            raise UnknownExecution(job=job, ledger=(await self._client.summary()).ledger)
+        first = await self._client.events(1, newest_first=False, job_id=execution.job_id)
+        last = await self._client.events(1, job_id=execution.job_id)
+        return Status(execution, first[0], last[0])
+
+    async def history(self, limit: int, cursor: str | None, filters: Mapping[str, Any]) -> History:
+        """A page of executions and how many there are."""
+        given: Any = {name: value for name, value in filters.items() if value is not None}
+        page = await self._client.get_execution_page(min(limit, _PAGE), cursor, **given)
+        executions = page.executions
+        while page.next_cursor is not None and len(executions) < limit:
+            page = await self._client.get_execution_page(min(limit - len(executions), _PAGE), page.next_cursor, **given)
+            executions += page.executions
+        _, total = await self._client.get_execution_history(1, **given)
+        return History(executions, page.next_cursor, total, await self._client.summary(), bool(given))
+
+    async def timeline(self, job: str, limit: int, from_version: int) -> Story:
+        """A page of what happened, also in an execution that was deleted."""
+        execution = await self._find(job)
+        job_id = execution.job_id if execution else job
+        page = await self._client.execution_events(job_id, min(limit, _PAGE), from_version=from_version)
+        spans = await self._client.spans(job_id)
+        if page is None or spans is None:
+            raise UnknownExecution(job=job, ledger=(await self._client.summary()).ledger)
+        events, following = page.events, page.next_version
+        while following is not None and len(events) < limit:
+            page = await self._client.execution_events(job_id, min(limit - len(events), _PAGE), from_version=following)
+            assert page is not None, "an execution does not become unknown"
+            events, following = events + page.events, page.next_version
+        (first,) = await self._client.events(1, newest_first=False, job_id=job_id)
+        told = Timeline(job_id=job_id, events=events, changes={}, statuses=[], steps=[], next_version=following)
+        return Story(execution, told, spans.statuses, spans.steps, first)
+
+    async def diff(self, job: str, before: int | str, after: int | str | None, by: Any) -> Diff:
+        """What changed between two versions or times."""
+        found = await self._client.diff(await self._job_id(job), before, after, by=by)
+        if found is None:
+            raise UnknownExecution(job=job, ledger=(await self._client.summary()).ledger)
+        return found
+
+    async def audit(self, limit: int, cursor: str | None, newest_first: bool, filters: Any) -> EventPage:
+        """A page of the events that pass every filter, each with what it changed."""
+        return await self._client.audit(min(limit, _PAGE), cursor, newest_first=newest_first, **filters)
+
+    async def numbers(self, window: Window) -> Numbers:
+        """How runs ended, how long they took, why they failed."""
+        between: Any = (window.begin, window.end)
+        only: Any = {"run_name": [window.run_name]} if window.run_name is not None else {}
+        (whole,) = await self._client.statistics(*between, **only)
+        groups = await self._client.statistics(*between, by=cast(Any, window.by), limit=GROUPS, **only)
+        reasons = await self._client.failure_reasons(*between, limit=TOP, **only)
+        return Numbers(window, whole, groups, reasons, await self._client.longest_runs(*between, limit=TOP, **only))
+
+    async def follow(self, after: int | None, types: list[str] | None, job: str | None) -> AsyncIterator[RecordedEvent]:
+        """The events behind a position (without one: those to come), without end."""
+        job_id = None if job is None else await self._job_id(job)
+        async for event in self._client.follow(after, type=types, job_id=job_id):
+            yield event
+
+    async def player(self, job: str, how: Playing) -> Player:
+        """Plays a run; its frames have the row after each event."""
+        reel = _ServiceReel(self._client, await self._job_id(job), how)
+        return Player(reel, cast(Any, how.by), MonotonicClock(), how.speed, how.longest_wait)
+
+    async def ledger(self) -> LedgerFacts:
+        """Size, counters and root; the root is that of the size shown, whatever is appended meanwhile."""
+        summary = await self._client.summary()
+        return LedgerFacts(summary, await self._client.root(summary.size))
+
+    async def _find(self, job: str) -> ExecutionHistory | None:
+        found = await self._client.get(job)
+        if found is None and job.isdecimal() and len(job) < 19:
+            found = await self._client.get(int(job))
+        return found
+
+    async def _job_id(self, job: str) -> str:
+        found = await self._find(job)
+        return job if found is None else found.job_id
+
+
+class _ServiceReel:
+    """The events of an execution with its row after each, as a service plays them at full speed."""
+
+    def __init__(self, client: AsyncLedgerClient, job_id: str, how: Playing) -> None:
+        self._client, self._job_id, self._first = client, job_id, how.from_version
+        self._by = how.by
+        self._next = how.from_version
+
+    async def read(self) -> list[tuple[RecordedEvent, Mapping[str, Any] | None]]:
+        """The next page."""
+        frames = await self._client.frames(self._job_id, self._next, self._next + _FRAMES - 1)
+        self._next += len(frames)
+        return [(event, None if row is None else vars(row)) for event, row in frames]
+
+    async def wind(self, target: Target) -> None:
+        """To a version, or to what happened at an instant."""
+        if target.version is not None:
+            self._next = max(self._first, target.version)
+            return
+        assert target.instant is not None, "a run has no positions"
+        self._next = self._first
+        while page := await self._client.execution_events(self._job_id, _PAGE, from_version=self._next):
+            for event in page.events:
+                if (event.recorded_at if self._by == "recorded" else event.at) >= target.instant:
+                    return
+                self._next = event.version + 1
+            if page.next_version is None:
+                return
