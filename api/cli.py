@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from .terminal import keys_commands, reading_commands, reap_command, record_command, upkeep_commands
+from .terminal import keys_commands, looking_commands, reading_commands, reap_command, record_command, upkeep_commands
 from .terminal.errors import EXIT_CODES, RECORD_EXIT_CODES, explain, print_error
 from .terminal.options import Actor, Database, Given, LedgerName, Url, load_settings
 
@@ -75,6 +75,11 @@ app.command(
 app.command("status")(reading_commands.status)
 app.command("history")(reading_commands.history)
 app.command("timeline")(reading_commands.timeline)
+app.command("replay")(looking_commands.replay)
+app.command("tail")(looking_commands.tail)
+app.command("diff")(looking_commands.diff)
+app.command("audit")(looking_commands.audit)
+app.command("stats")(looking_commands.stats)
 app.command("ledger")(reading_commands.ledger_)
 app.command("verify", help=upkeep_commands.VERIFY_HELP, short_help="Compare what is derived with the events.")(
     upkeep_commands.verify

@@ -23,7 +23,7 @@ from ...projections import (
     StatisticsQueries,
     play_run,
 )
-from ..runtime import Ledger
+from ..runtime import Ledger, engine_for_threads
 from .reading import (
     GROUPS,
     TOP,
@@ -95,7 +95,8 @@ class DatabaseReader:
 
     async def numbers(self, window: Window) -> Numbers:
         """How runs ended, how long they took, why they failed; what no service has counted yet is counted now."""
-        await Projector(self._ledger.settings.database_url, (RunStatistics(),)).catch_up()
+        with engine_for_threads(self._ledger.settings) as engine:
+            await Projector(engine, (RunStatistics(),)).catch_up()
         queries = StatisticsQueries(self._session, ledger=self._name)
         between: Any = (window.begin, window.end)
         only: Any = {"run_name": window.run_name} if window.run_name is not None else {}

@@ -9,7 +9,7 @@ import msgspec
 
 from ...infrastructure import ExecutionHistory
 from ...projections import StepSpan
-from .reading import History, LedgerFacts, Status, Story
+from .reading import History, LedgerFacts, Numbers, Status, Story
 from .show_text import write_out
 
 
@@ -52,6 +52,20 @@ def timeline(found: Story) -> dict[str, Any]:
 def ledger(found: LedgerFacts) -> dict[str, Any]:
     """The numbers of the ledger, and its root in hexadecimal digits."""
     return msgspec.structs.asdict(found.summary) | {"root": found.root.root.hex()}
+
+
+def numbers(found: Numbers) -> dict[str, Any]:
+    """The window, the numbers of all its runs and of each group, the commonest reasons and the longest runs."""
+    window = found.window
+    return {
+        "ended_from": window.begin,
+        "ended_before": window.end,
+        "by": window.by,
+        "whole": found.whole,
+        "groups": found.groups,
+        "reasons": found.reasons,
+        "longest": found.longest,
+    }
 
 
 def _execution(execution: ExecutionHistory) -> dict[str, Any]:

@@ -86,7 +86,7 @@ def _table(events: list[RecordedEvent], begin: datetime, lines: int | None, cons
     for group in _groups(events, together=lines is not None):
         event = group[0]
         same = previous is not None and previous.actor == event.actor and console.is_terminal
-        name, details = _describe(group, lines)
+        name, details = describe(group, lines)
         if event.reason:
             details = Text.assemble(details, "\n" if details else "", ("why: " + line(event.reason), "italic"))
         actor = [Text("" if same else line(event.actor or "-"))] if who else []
@@ -113,7 +113,8 @@ def _stream(event: RecordedEvent) -> tuple[Any, ...] | None:
     return data["source"], data.get("step_id"), data.get("level"), event.actor
 
 
-def _describe(group: list[RecordedEvent], lines: int | None) -> tuple[Text, Text]:
+def describe(group: list[RecordedEvent], lines: int | None) -> tuple[Text, Text]:
+    """What happened, and the details; of a group the text of all of them."""
     event = group[0]
     data: dict[str, Any] = event.data or {}
     style = STATUS_STYLES.get(_EVENT_STATUS.get(event.name, event.name), "")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import shutil
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -27,7 +28,8 @@ _EXAMPLES = os.environ.get("EXECUTION_LEDGER_TEST_FUZZ_EXAMPLES")
 _SEED = os.environ.get("EXECUTION_LEDGER_TEST_FUZZ_SEED") or (str(secrets.randbelow(10**6)) if _EXAMPLES else "1")
 
 
-def test_every_answer_is_as_documented(settings: Settings, database: Database) -> None:
+def test_every_answer_is_as_documented(settings: Settings, database: Database, tmp_path: Path) -> None:
+    folder = shutil.copytree(_HERE, tmp_path / "fuzz")  # it keeps what it found beside its settings
     engine = create_sync_engine(database.url)
     with short_transaction(engine) as connection:
         _, key = create_key(connection, "default", "fuzz", SCOPES, now=datetime.now(UTC))
@@ -41,7 +43,7 @@ def test_every_answer_is_as_documented(settings: Settings, database: Database) -
         st = Path(sys.executable).with_name("st")
         environment = {**os.environ, "LEDGER_KEY": key}
         done = subprocess.run(
-            [st, *command, *options, *bounds], cwd=_HERE, env=environment, capture_output=True, text=True
+            [st, *command, *options, *bounds], cwd=folder, env=environment, capture_output=True, text=True
         )
     assert done.returncode == 0, done.stdout + done.stderr
     for phase in ("Examples", "Coverage", "Fuzzing", "Stateful"):

@@ -1,0 +1,30 @@
+"""Stretches of time as people say them."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+
+from ...domain.values import check_time
+from .errors import UsageProblem
+from .reading import Window
+
+_AGO = re.compile(r"(\d{1,5})([hdw])")
+_HOURS = {"h": 1, "d": 24, "w": 168}
+
+
+def make_window(since: str, until: str | None, by: str, run_name: str | None, now: datetime | None = None) -> Window:
+    """Whole hours: those that `since` and `until` lie in are taken along."""
+    now = now or datetime.now(UTC)
+    end = now if until is None else check_time(until, "--until")
+    ago = _AGO.fullmatch(since)
+    begin = end - timedelta(hours=int(ago[1]) * _HOURS[ago[2]]) if ago else check_time(since, "--since")
+    whole = timedelta(hours=1)
+    first, last = _hour(begin), _hour(end - timedelta(microseconds=1)) + whole
+    if first >= last:
+        raise UsageProblem("--until", "is not after --since", "Name a later time.")
+    return Window(first, last, by, run_name)
+
+
+def _hour(time: datetime) -> datetime:
+    return time.replace(minute=0, second=0, microsecond=0)
