@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from types import TracebackType
 from typing import Any, Generic, ParamSpec, Self, TypeVar, overload
 
@@ -256,7 +256,7 @@ class AsyncLedgerClient(_Operations):
 
     async def follow(
         self, after: int | None = None, *, type: str | list[str] | None = None, job_id: str | None = None
-    ) -> AsyncIterator[RecordedEvent]:
+    ) -> AsyncGenerator[RecordedEvent]:
         """The events of the ledger behind a position (without one: those to come), each once and in order, without end.
 
         Connects again, where it was, whenever the stream breaks.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from typing import Any, cast
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -105,7 +105,9 @@ class DatabaseReader:
         reasons = await queries.failure_reasons(*between, limit=TOP, **only)
         return Numbers(window, whole, groups, reasons, await queries.longest_runs(*between, limit=TOP, **only))
 
-    async def follow(self, after: int | None, types: list[str] | None, job: str | None) -> AsyncIterator[RecordedEvent]:
+    async def follow(
+        self, after: int | None, types: list[str] | None, job: str | None
+    ) -> AsyncGenerator[RecordedEvent, None]:
         """The events behind a position (without one: those to come), without end."""
         heads = Heads(self._ledger.engine, poll=_POLL)
         job_id = None if job is None else await self._job_id(job)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from datetime import datetime
 from typing import Any, NamedTuple, Protocol, TypeVar
 
@@ -136,7 +136,9 @@ class Reader(Protocol):
         """How runs ended, how long they took, why they failed."""
         ...
 
-    def follow(self, after: int | None, types: list[str] | None, job: str | None) -> AsyncIterator[RecordedEvent]:
+    def follow(
+        self, after: int | None, types: list[str] | None, job: str | None
+    ) -> AsyncGenerator[RecordedEvent, None]:
         """The events behind a position (without one: those to come), without end."""
         ...
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
 from typing import Any, cast
 
 from ...infrastructure import ExecutionHistory
@@ -94,11 +95,14 @@ class ServiceReader:
         reasons = await self._client.failure_reasons(*between, limit=TOP, **only)
         return Numbers(window, whole, groups, reasons, await self._client.longest_runs(*between, limit=TOP, **only))
 
-    async def follow(self, after: int | None, types: list[str] | None, job: str | None) -> AsyncIterator[RecordedEvent]:
+    async def follow(
+        self, after: int | None, types: list[str] | None, job: str | None
+    ) -> AsyncGenerator[RecordedEvent, None]:
         """The events behind a position (without one: those to come), without end."""
         job_id = None if job is None else await self._job_id(job)
-        async for event in self._client.follow(after, type=types, job_id=job_id):
-            yield event
+        async with aclosing(self._client.follow(after, type=types, job_id=job_id)) as events:
+            async for event in events:
+                yield event
 
     async def player(self, job: str, how: Playing) -> Player:
         """Plays a run; its frames have the row after each event."""

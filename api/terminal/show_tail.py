@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 
 import msgspec
 from rich.text import Text
@@ -14,15 +14,16 @@ from .show_text import LedgerConsole, line, make_console, write_out
 from .show_timeline import describe
 
 
-async def follow(events: AsyncIterator[RecordedEvent], *, json: bool) -> None:
+async def follow(events: AsyncGenerator[RecordedEvent, None], *, json: bool) -> None:
     """Print each at once, until the reader has enough."""
     console = make_console()
-    async for event in events:
-        if json:
-            await asyncio.to_thread(write_out, msgspec.json.encode(event).decode() + "\n", sys.stdout)
-        else:
-            console.print(event_line(event, console), soft_wrap=True)
-        sys.stdout.flush()
+    async with aclosing(events):
+        async for event in events:
+            if json:
+                write_out(msgspec.json.encode(event).decode() + "\n", sys.stdout)
+            else:
+                console.print(event_line(event, console), soft_wrap=True)
+            sys.stdout.flush()
 
 
 def event_line(event: RecordedEvent, console: LedgerConsole) -> Text:
