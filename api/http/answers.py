@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, cast
+from typing import Any, Literal, cast
 from uuid import UUID
 
 from pydantic import Field, create_model
@@ -189,6 +189,48 @@ class BatchAnswer(Answer):
     """What became of each item, in their order."""
 
     results: list[BatchItem]
+
+
+class LineageAnswer(Answer):
+    """What became of an OpenLineage event; all null for one that is of no run."""
+
+    job_id: str | None
+    status: str | None
+    version: int | None
+    position: int | None
+
+
+class LineageSummary(Answer):
+    """How many events of a batch were recorded."""
+
+    received: int
+    successful: int
+    failed: int
+    retriable: int = Field(description="Failed, and worth sending again as they are.")
+    non_retriable: int
+
+
+class LineageFailure(Answer):
+    """An event of a batch that was not recorded."""
+
+    index: int
+    reason: str
+    retriable: bool
+
+
+class LineageBatch(Answer):
+    """What became of a batch of OpenLineage events."""
+
+    status: Literal["success", "partial_success", "failure"]
+    summary: LineageSummary
+    failed_events: list[LineageFailure]
+
+
+class LineageEvents(Answer):
+    """A page of OpenLineage RunEvents."""
+
+    events: list[dict[str, Any]]
+    next_version: int | None = Field(description="`from_version` for the page that follows; null on the last one.")
 
 
 class ProjectionLag(Answer):

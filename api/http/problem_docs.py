@@ -127,3 +127,4 @@ LEASE = problem_responses(EXECUTION_NOT_FOUND, *BODY, *_kinds(LeaseHeld, LeaseLo
 LEASE_RELEASE = problem_responses(EXECUTION_NOT_FOUND, *_kinds(LeaseLost))
 PROJECTION = problem_responses(*_kinds(UnknownProjection))
 BATCH = problem_responses(*BODY)
+CREATE_OR_CHANGE = problem_responses(EXECUTION_NOT_FOUND, *BODY, *_kinds(DuplicateJobId))

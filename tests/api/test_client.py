@@ -44,6 +44,7 @@ WITHOUT_CLIENT = {
     "progress_execution", "get_timeline",  # `update_execution`; `execution_events` and `spans`
     "get_health", "get_readiness", "get_metrics",  # for other programs
     "export_audit",  # a file
+    "post_lineage", "post_lineage_batch", "list_lineage",  # for clients of OpenLineage
     "stream_events",  # `follow`
 }  # fmt: skip
 

@@ -29,6 +29,7 @@ READS: dict[str, dict[str, Any]] = {
     "diff_execution": {"before": "1"},
     "explain_execution": {},
     "get_spans": {},
+    "list_lineage": {},
     "compare_executions": {"other": f"{SECRET}-1"},
     "replay_execution": {"speed": "0"},
     "list_events": {},
@@ -53,9 +54,19 @@ COUNTS = {"get_ledger": "size", "count_audit": "number", "get_root": "size"}
 NUMBERS_ONLY = {"list_projections"}
 """Their datum is a position."""
 
+MAKING = {"create_execution", "create_executions", "post_lineage", "post_lineage_batch", "retry_projection"}
+"""Writing routes that need nothing to be there."""
+LINEAGE = {
+    "eventType": "START",
+    "eventTime": "2026-01-31T08:00:00Z",
+    "run": {"runId": "018d5f3c-0000-7000-8000-000000000001"},
+    "job": {"namespace": "n", "name": "j"},
+}
 BODIES: dict[str, Any] = {
     "create_executions": {"executions": [{"job_id": "job"}]},
     "send_commands": {"commands": [{"execution_id": f"{SECRET}-1", "command": "note", "body": {"text": "n"}}]},
+    "post_lineage": LINEAGE,
+    "post_lineage_batch": [LINEAGE],
     "progress_execution": {"progress": 0.5},
     "fail_execution": {"error": "e"},
     "correct_execution": {"message": "m", "reason": "r"},
@@ -141,7 +152,7 @@ def test_no_writing_route_reaches_the_other_tenants_executions(tenants: tuple[ht
     red, blue = tenants
     before = red.get("/api/v1/events", params={"limit": 1000}).json()
     for name, (method, template) in operations().items():
-        if method == "GET" or name in ("create_execution", "create_executions", "retry_projection"):
+        if method == "GET" or name in MAKING:
             continue
         path = _path(template)
         lease = {"X-Lease-Token": "1"}
