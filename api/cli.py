@@ -10,7 +10,15 @@ from typing import Annotated
 
 import typer
 
-from .terminal import keys_commands, looking_commands, reading_commands, reap_command, record_command, upkeep_commands
+from .terminal import (
+    keys_commands,
+    looking_commands,
+    reading_commands,
+    reap_command,
+    record_command,
+    tool_commands,
+    upkeep_commands,
+)
 from .terminal.errors import EXIT_CODES, RECORD_EXIT_CODES, explain, print_error
 from .terminal.options import Actor, Database, Given, LedgerName, Url, load_settings
 
@@ -81,6 +89,9 @@ app.command("diff")(looking_commands.diff)
 app.command("audit")(looking_commands.audit)
 app.command("stats")(looking_commands.stats)
 app.command("ledger")(reading_commands.ledger_)
+app.command("export")(tool_commands.export)
+app.command("doctor")(tool_commands.doctor)
+app.command("completion")(tool_commands.completion)
 app.command("verify", help=upkeep_commands.VERIFY_HELP, short_help="Compare what is derived with the events.")(
     upkeep_commands.verify
 )
@@ -125,6 +136,11 @@ def serve(
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command line and answer its exit status."""
+    if tool_commands.COMPLETE_VARIABLE in os.environ:
+        # typer does this only where it adds options of its own, and has no public name for it
+        from typer.completion import completion_init  # pyright: ignore[reportPrivateImportUsage]
+
+        completion_init()
     try:
         status = app(list(arguments) or ["--help"], prog_name="execution-ledger", standalone_mode=False)
     except typer.Abort:

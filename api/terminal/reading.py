@@ -26,8 +26,6 @@ from ...projections import (
 _T = TypeVar("_T")
 GROUPS, TOP = 1_000, 5
 """Groups, and reasons or runs, that `stats` shows at most."""
-_PATIENCE = 5.0
-"""Seconds for which a service that does not answer is asked again."""
 
 
 class UnknownExecution(LedgerError):
@@ -161,12 +159,9 @@ def run(settings: Settings, read: Callable[[Reader], Awaitable[_T]]) -> _T:
 
             async with open_ledger(settings, create=False) as ledger, ledger.sessions() as session:
                 return await read(DatabaseReader(ledger, session))
-        from ..client import AsyncLedgerClient
-        from .service_reader import ServiceReader
+        from .service_reader import ServiceReader, open_client
 
-        key = None if settings.key is None else settings.key.get_secret_value()
-        ledger = settings.ledger if "ledger" in settings.model_fields_set else None
-        async with AsyncLedgerClient(settings.url, key=key, ledger=ledger, patience=_PATIENCE) as client:
+        async with open_client(settings) as client:
             return await read(ServiceReader(client))
 
     return asyncio.run(reading())

@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from typing import Any, cast
 
-from ...infrastructure import ExecutionHistory
+from ...infrastructure import ExecutionHistory, Settings
 from ...projections import Diff, EventPage, MonotonicClock, Player, RecordedEvent, Timeline
 from ...projections.replay.reels import Target
 from ..client import AsyncLedgerClient
@@ -27,6 +27,16 @@ from .reading import (
 _PAGE = 1_000
 """Executions, or events, that a service gives at once."""
 _FRAMES = 100
+_PATIENCE = 5.0
+"""Seconds for which a service that does not answer is asked again."""
+
+
+def open_client(settings: Settings) -> AsyncLedgerClient:
+    """A client of the service that the settings name: a context."""
+    assert settings.url is not None
+    key = None if settings.key is None else settings.key.get_secret_value()
+    ledger = settings.ledger if "ledger" in settings.model_fields_set else None
+    return AsyncLedgerClient(settings.url, key=key, ledger=ledger, patience=_PATIENCE)
 
 
 class ServiceReader:

@@ -1,0 +1,186 @@
+"""What `doctor` looks at: each finding says what is well, or what is wrong and what to do about it."""
+
+from __future__ import annotations
+
+import asyncio
+import platform
+import time
+from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime
+from typing import Literal, NamedTuple
+
+from rich.table import Table
+from rich.text import Text
+from sqlalchemy import Connection, func, select, text
+
+from ...domain import LedgerError
+from ...infrastructure import Settings
+from ...infrastructure.tables import execution_leases, ledgers
+from ...projections import ProjectionControl
+from ..runtime import PROJECTIONS
+from . import show_json
+from .show_text import clean, count, make_console
+
+_SLOW = 0.5
+"""Seconds: a database that answers a trifle later than this is far away or busy."""
+_SKEW = 2.0
+_BEHIND = 10_000
+"""Events that a projection may be behind before somebody should know."""
+
+
+class Finding(NamedTuple):
+    """One thing that was looked at."""
+
+    subject: str
+    verdict: Literal["well", "warning", "wrong"]
+    told: str
+    remedy: str | None = None
+
+
+def examine_and_show(settings: Settings, *, json: bool) -> int:
+    """A line for each finding; 1 where something is wrong."""
+    findings = asyncio.run(_examine_service(settings)) if settings.url is not None else list(_examine(settings))
+    if json:
+        show_json.show({"findings": [finding._asdict() for finding in findings]})
+    else:
+        _show(findings)
+    return 1 if any(finding.verdict == "wrong" for finding in findings) else 0
+
+
+def _show(findings: list[Finding]) -> None:
+    console = make_console()
+    signs = {"well": ("✔", "green"), "warning": ("!", "yellow"), "wrong": ("✘", "red")}
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(no_wrap=True)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for finding in findings:
+        sign, style = signs[finding.verdict]
+        told = Text(clean(finding.told))
+        if finding.remedy:
+            told.append(f"\n{finding.remedy}", "italic")
+        table.add_row(Text("*" if console.options.ascii_only else sign, style), finding.subject, told)
+    console.print(table)
+
+
+def _examine(settings: Settings) -> Iterator[Finding]:
+    yield _python()
+    from .opened import opened
+
+    try:
+        began = time.monotonic()
+        with opened(settings) as engine, engine.connect() as connection:
+            took = time.monotonic() - began
+            yield Finding("database", "well", f"{engine.dialect.name} answers, its schema is that of this version")
+            if took > _SLOW:
+                yield Finding("database", "warning", f"it took {took:.1f} s to answer", "Is it far away, or busy?")
+            yield from _server(connection) if engine.dialect.name == "postgresql" else _file(connection)
+            yield from _ledger(connection, settings.ledger)
+            yield from _leases(connection)
+            connection.rollback()
+            yield from _projections(ProjectionControl(engine, PROJECTIONS), settings.ledger)
+    except LedgerError as error:
+        yield Finding("database", "wrong", str(error))
+
+
+def _python() -> Finding:
+    return Finding("python", "well", f"{platform.python_version()} on {platform.system()}")
+
+
+def _server(connection: Connection) -> Iterator[Finding]:
+    for setting in ("fsync", "synchronous_commit", "full_page_writes"):
+        value = connection.execute(text(f"SHOW {setting}")).scalar_one()
+        if value == "off":
+            remedy = f"Set {setting} = on: without it, a crash takes events that were acknowledged."
+            yield Finding("durability", "wrong", f"{setting} is {value}", remedy)
+        else:
+            yield Finding("durability", "well", f"{setting} is {value}")
+    oldest = connection.execute(
+        text(
+            "SELECT extract(epoch FROM max(clock_timestamp() - xact_start)) FROM pg_stat_activity "
+            "WHERE pid <> pg_backend_pid() AND backend_type = 'client backend'"
+        )
+    ).scalar()
+    if oldest is not None and oldest > 60:
+        remedy = "It keeps old versions of rows alive, and writes get slower: see docs/operating.md."
+        yield Finding("transactions", "warning", f"one has been open for {oldest:.0f} s", remedy)
+    theirs = connection.execute(text("SELECT clock_timestamp()")).scalar_one()
+    skew = abs((theirs - datetime.now(UTC)).total_seconds())
+    if skew > _SKEW:
+        yield Finding("clock", "warning", f"the server's differs from ours by {skew:.1f} s", "Keep both in step (NTP).")
+    else:
+        yield Finding("clock", "well", "the server's and ours agree")
+
+
+def _file(connection: Connection) -> Iterator[Finding]:
+    mode = connection.execute(text("PRAGMA journal_mode")).scalar_one()
+    well = mode.lower() == "wal"
+    remedy = None if well else "Copy it to a disk of this machine: network file systems allow no WAL."
+    yield Finding("durability", "well" if well else "wrong", f"journal_mode is {mode}", remedy)
+    problem = connection.execute(text("PRAGMA quick_check(1)")).scalar_one()
+    if problem != "ok":
+        yield Finding("file", "wrong", f"it is damaged: {problem}", "Restore it from a backup.")
+    else:
+        yield Finding("file", "well", "every page of it can be read")
+
+
+def _ledger(connection: Connection, name: str) -> Iterator[Finding]:
+    head = ledgers.c
+    size = connection.execute(select(head.size).where(head.ledger_id == name)).scalar()
+    others = connection.execute(select(func.count()).select_from(ledgers).where(head.ledger_id != name)).scalar_one()
+    if size is None:
+        known = f"the database has {count(others, 'other ledger')}" if others else "nothing is recorded yet"
+        yield Finding("ledger", "warning", f"{name!r} is empty; {known}", "Is --ledger the one you mean?")
+    else:
+        yield Finding("ledger", "well", f"{name!r} has {count(size, 'event')}")
+
+
+def _leases(connection: Connection) -> Iterator[Finding]:
+    late = connection.execute(
+        select(func.count()).select_from(execution_leases).where(execution_leases.c.expires_at < datetime.now(UTC))
+    ).scalar_one()
+    if late:
+        remedy = "Nobody reaps: run `execution-ledger serve`, or `execution-ledger reap`."
+        yield Finding("leases", "warning", f"{count(late, 'run')} lost their worker and were not ended", remedy)
+    else:
+        yield Finding("leases", "well", "no run has lost its worker")
+
+
+def _projections(control: ProjectionControl, ledger: str) -> Iterator[Finding]:
+    for status in control.statuses(ledger):
+        name = f"projection {status.projection}"
+        if status.stopped:
+            remedy = f"Mend what it failed of, then `execution-ledger projections --retry {status.projection}`."
+            yield Finding(name, "wrong", f"stopped at {status.failed_position}: {status.error}", remedy)
+        elif status.lag > _BEHIND:
+            remedy = "Is `execution-ledger serve` running? It keeps them up to date."
+            yield Finding(name, "warning", f"{count(status.lag, 'event')} behind", remedy)
+        else:
+            yield Finding(name, "well", f"{count(status.lag, 'event')} behind")
+
+
+async def _examine_service(settings: Settings) -> list[Finding]:
+    return [_python(), *[finding async for finding in _service(settings)]]
+
+
+async def _service(settings: Settings) -> AsyncIterator[Finding]:
+    from .service_reader import open_client
+
+    try:
+        async with open_client(settings) as client:
+            began = time.monotonic()
+            summary = await client.summary()
+            took = time.monotonic() - began
+            yield Finding("service", "well", f"{settings.url} answers in {took * 1000:.0f} ms")
+            yield Finding("ledger", "well", f"{summary.ledger!r} has {count(summary.size, 'event')}")
+            try:
+                statuses = await client.projections()
+            except LedgerError as error:
+                yield Finding("projections", "warning", str(error), "Ask with a key of the scope admin to see them.")
+                return
+            for status in statuses:
+                wrong = status.stopped
+                told = f"stopped: {status.error}" if wrong else f"{count(status.lag, 'event')} behind"
+                yield Finding(f"projection {status.projection}", "wrong" if wrong else "well", told)
+    except LedgerError as error:
+        yield Finding("service", "wrong", str(error))

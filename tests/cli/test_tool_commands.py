@@ -1,0 +1,112 @@
+"""`export`, `doctor` and `completion`."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from sqlalchemy import update
+
+from execution_ledger.infrastructure import create_sync_engine, migrate
+from execution_ledger.infrastructure.tables import execution_leases
+from execution_ledger.projections import LedgerQueries
+from execution_ledger.projections.engine.checkpoints import stop
+from execution_ledger.projections.exports import manifest_path
+
+from .conftest import Cli
+from .test_read_commands import three_runs, write
+
+
+def test_an_export_is_written_to_a_file_or_to_the_output(cli_anywhere: Cli) -> None:
+    cli = cli_anywhere
+    write(cli, three_runs)
+    ran = cli.run("export", "all.jsonl")
+    assert (ran.returncode, ran.stdout) == (0, b"")
+    lines = (cli.folder / "all.jsonl").read_bytes()
+    events = [json.loads(line) for line in lines.splitlines()]
+    assert [event["position"] for event in events] == list(range(1, 13))
+    assert cli.run("export", "-", "--format", "jsonl").stdout == lines
+    some = cli.run("export", "-", "--format", "csv", "--type", "deleted", "--type", "failed").stdout.decode()
+    assert len(some.splitlines()) == 3
+    again = cli.run("export", "all.jsonl")
+    assert again.returncode == 1
+    assert b"all.jsonl" in again.stderr
+    assert cli.run("export", "all.jsonl", "--overwrite", "--job", "other").returncode == 0
+    assert len((cli.folder / "all.jsonl").read_text().splitlines()) == 1
+    assert cli.text("export", "all", status=1).startswith("error: FILE: 'all' tells no format.")
+    assert cli.text("export", "nowhere/all.csv", status=1).startswith("error: ")
+    assert cli.text("export", "x.csv", "--type", "exploded", status=1).startswith("error: type: ")
+    assert not list(cli.folder.glob(".*.part"))
+
+
+def test_an_export_of_a_database_has_a_manifest_with_its_root(cli: Cli) -> None:
+    migrate(cli.url)
+    write(cli, three_runs)
+    ran = cli.run("export", "all.csv")
+    assert ran.stderr.decode() == "12 events of 12 in all.csv, manifest all.csv.manifest.json\n"
+    manifest = json.loads(manifest_path(cli.folder / "all.csv").read_text())
+
+    async def root(queries: LedgerQueries, _: object) -> str:
+        return (await queries.root()).root.hex()
+
+    assert manifest["root"] == cli.ask(root)
+
+
+def test_a_doctor_finds_nothing_wrong_where_nothing_is(cli_anywhere: Cli) -> None:
+    write(cli_anywhere, three_runs)
+    status, out, _ = cli_anywhere.call("doctor", "--json")
+    answer = json.loads(out)
+    wrong = [finding["told"] for finding in answer["findings"] if finding["verdict"] != "well"]
+    asked_server = cli_anywhere.url.startswith("postgresql") and "EXECUTION_LEDGER_URL" not in cli_anywhere.env
+    # The server of the tests is one that loses what it acknowledged.
+    assert wrong == (["fsync is off", "full_page_writes is off"] if asked_server else [])
+    assert status == bool(wrong)
+    subjects = {finding["subject"] for finding in answer["findings"]}
+    assert {"python", "ledger", "projection run_statistics"} <= subjects
+    assert "12 events" in cli_anywhere.call("doctor")[1]
+
+
+def test_a_doctor_tells_what_is_wrong_with_the_remedy(cli: Cli) -> None:
+    status, out, _ = cli.call("doctor")
+    assert status == 1
+    assert "Begin with `execution-ledger record" in out
+    migrate(cli.url)
+    empty = cli.json("doctor")
+    assert [finding["verdict"] for finding in empty["findings"] if finding["subject"] == "ledger"] == ["warning"]
+    write(cli, three_runs)
+    cli.text("stats")
+    write(cli, lambda runs: runs.take_lease("other", holder="w", ttl=60))
+    engine = create_sync_engine(cli.url)
+    with engine.begin() as connection:
+        connection.execute(update(execution_leases).values(expires_at=datetime.now(UTC) - timedelta(hours=1)))
+        stop(connection, "run_statistics", "default", 3, ValueError("no such column"))
+    engine.dispose()
+    status, out, _ = cli.call("doctor")
+    assert status == 1
+    assert "1 run lost their worker" in out
+    assert "execution-ledger reap" in out
+    assert "no such column" in out
+    assert "--retry run_statistics" in out
+    assert cli.call("doctor", "--url", "http://127.0.0.1:1")[0] == 1
+
+
+def test_shells_complete_commands(cli: Cli) -> None:
+    for shell in ("bash", "zsh", "fish"):
+        assert "_EXECUTION_LEDGER_COMPLETE" in cli.text("completion", shell)
+    asked = {"COMP_WORDS": "execution-ledger his", "COMP_CWORD": "1", "_EXECUTION_LEDGER_COMPLETE": "complete_bash"}
+    assert cli.run(**asked).stdout == b"history\n"
+    assert cli.text("completion", "csh", status=2).startswith("error: ")
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_the_script_of_a_shell_has_no_mistake(cli: Cli, shell: str) -> None:
+    """Where the shell is there: that it parses."""
+    script = cli.text("completion", shell)
+    program = shutil.which(shell)
+    if program is not None:
+        checked = subprocess.run([program, "-n"], input=script, text=True, capture_output=True, env=dict(os.environ))
+        assert checked.returncode == 0, checked.stderr
