@@ -40,6 +40,7 @@ def _python_blocks(page: Path) -> list[str]:
 PAGES = [
     "README.md",
     "docs/audit.md",
+    "docs/instrument.md",
     "docs/leases.md",
     "docs/projections.md",
     "docs/rebuild-and-verify.md",

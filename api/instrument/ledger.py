@@ -1,0 +1,127 @@
+"""A ledger for programs that record what they do."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from functools import wraps
+from typing import Any, ParamSpec, Self, TypeVar, overload
+
+import msgspec
+
+from .backends import Backend, DatabaseBackend, ServiceBackend
+from .runs import Run, bounded
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_VALUE = 1_000
+"""Characters of an argument that are kept."""
+
+
+class Ledger:
+    """Where runs are recorded: a database (`sqlite:///ledger.db`, `postgresql://…`) or a service (`http://…`).
+
+    Threads and event loops may share one. Close it, or use it as a context.
+    """
+
+    def __init__(
+        self, url: str, *, ledger: str | None = None, actor: str | None = None, key: str | None = None
+    ) -> None:
+        self._backend: Backend = (
+            ServiceBackend(url, ledger, actor, key)
+            if url.startswith(("http://", "https://"))
+            else DatabaseBackend(url, ledger, actor)
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of it, once all is written."""
+        self._backend.close()
+
+    def execution(
+        self,
+        run_name: str,
+        *,
+        job_id: str | None = None,
+        inputs: Any = None,
+        attributes: Mapping[str, Any] | None = None,
+        execution_type: str | None = None,
+        reason: str | None = None,
+    ) -> Run:
+        """A run, for `with` and `async with`: it starts there, and ends as the block does.
+
+        Inside another run it is a part of that one. What the block raises fails it, with the traceback as a note; a
+        cancellation cancels it. Set `run.result` to what it gave.
+        """
+        data = {
+            "run_name": run_name,
+            "job_id": job_id,
+            "inputs": inputs,
+            "attributes": attributes,
+            "execution_type": execution_type,
+        }
+        return Run(self._backend, {name: value for name, value in data.items() if value is not None}, reason)
+
+    @overload
+    def recorded(self, function: Callable[P, T], /) -> Callable[P, T]: ...
+    @overload
+    def recorded(
+        self, function: None = None, /, *, name: str | None = None, inputs: bool = True, result: bool = True
+    ) -> Callable[[Callable[P, T]], Callable[P, T]]: ...
+    def recorded(
+        self,
+        function: Callable[..., Any] | None = None,
+        /,
+        *,
+        name: str | None = None,
+        inputs: bool = True,
+        result: bool = True,
+    ) -> Any:
+        """Make each call of a function a run, of coroutine functions as well: `@ledger.recorded`.
+
+        `inputs` are its arguments, `result` what it returns: as JSON where they are, else as `repr` shows them, cut.
+        """
+        if function is None:
+            return lambda function: self.recorded(function, name=name, inputs=inputs, result=result)
+        signature = inspect.signature(function)
+
+        def run_of(arguments: tuple[Any, ...], options: dict[str, Any]) -> Run:
+            given = None
+            if inputs:
+                bound = signature.bind(*arguments, **options)
+                given = {each: plain(value) for each, value in bound.arguments.items() if each not in ("self", "cls")}
+            return self.execution(name or function.__qualname__, inputs=given, execution_type="function")
+
+        if inspect.iscoroutinefunction(function):
+
+            @wraps(function)
+            async def call_later(*arguments: Any, **options: Any) -> Any:
+                async with run_of(arguments, options) as run:
+                    returned = await function(*arguments, **options)
+                    run.result = plain(returned) if result else None
+                    return returned
+
+            return call_later
+
+        @wraps(function)
+        def call(*arguments: Any, **options: Any) -> Any:
+            with run_of(arguments, options) as run:
+                returned = function(*arguments, **options)
+                run.result = plain(returned) if result else None
+                return returned
+
+        return call
+
+
+def plain(value: Any) -> Any:
+    """A value as JSON, or as text where it is none."""
+    try:
+        return msgspec.json.decode(msgspec.json.encode(value))
+    except (TypeError, ValueError, RecursionError):
+        return bounded(repr(value), _VALUE)
