@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from .terminal import (
+    import_commands,
     keys_commands,
     looking_commands,
     reading_commands,
@@ -99,6 +100,7 @@ app.command("rebuild", help=upkeep_commands.REBUILD_HELP, short_help="Build a pr
     upkeep_commands.rebuild
 )
 app.command("projections")(upkeep_commands.projections)
+app.add_typer(import_commands.imports, name="import")
 app.add_typer(keys_commands.keys, name="keys")
 app.command("reap", help=reap_command.HELP, short_help="End the runs whose lease expired.")(reap_command.reap)
 

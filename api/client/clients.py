@@ -70,6 +70,7 @@ class _Operations:
     report_late_outcome = Operation(op.report_late_outcome)
     delete = Operation(op.delete)
     send_commands = Operation(op.send_commands)
+    send_lineage = Operation(op.send_lineage)
 
     start_step = Operation(op.start_step)
     finish_step = Operation(op.finish_step)

@@ -432,6 +432,11 @@ def send_commands(commands: Iterable[Mapping[str, Any]]) -> Call[list[ExecutionH
     return Call("POST", "commands:batch", _results, body={"commands": items}, repeatable=keyed)
 
 
+def send_lineage(events: list[Any]) -> Call[dict[str, Any]]:
+    """Record up to 1,000 OpenLineage events; the answer is that of OpenLineage. Sent again, all is recorded once."""
+    return Call("POST", "lineage/batch", lambda response: response.json(), body=events)
+
+
 def _frames(response: httpx.Response) -> list[tuple[RecordedEvent, ExecutionHistory | None]]:
     reader = MessageReader()
     messages = list(reader.feed(response.content))

@@ -6,10 +6,13 @@ An event that comes late or out of order changes no status back: what a run repo
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Iterable
 from hashlib import sha256
 from typing import Any
 
 import msgspec
+from pydantic import ValidationError
 
 from ...domain import (
     Command,
@@ -19,6 +22,7 @@ from ...domain import (
     DuplicateKey,
     IllegalTransition,
     InvalidInput,
+    LedgerError,
     Note,
     ReportLateOutcome,
     UnknownExecution,
@@ -32,6 +36,32 @@ from .lineage_schemas import LineageEvent, datasets
 SOURCE = "openlineage"
 _ENDS = {"COMPLETE": "completed", "FAIL": "failed", "ABORT": "cancelled"}
 _BEGINS = frozenset({"START", "RUNNING", *_ENDS})
+
+
+async def record_all(
+    writer: GroupWriter, ledger: str, events: Iterable[Any], context: Context, limits: Limits
+) -> list[LedgerError | None]:
+    """Record events of decoded JSON, together and in their order; of each, why it was refused, or None."""
+
+    async def one(raw: Any) -> LedgerError | None:
+        try:
+            await record(writer, ledger, parse(raw), raw, context, limits)
+        except LedgerError as error:
+            return error
+        return None
+
+    # Each sends its commands before it first waits: so they are written in this order.
+    return list(await asyncio.gather(*map(one, events)))
+
+
+def parse(raw: Any) -> LineageEvent:
+    """An event of decoded JSON; refused with the path of the fault."""
+    try:
+        return LineageEvent.model_validate(raw)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part)[:80] for part in first["loc"]) or "event"
+        raise InvalidInput(field=where, problem=first["msg"], remedy="Send it as OpenLineage says.") from error
 
 
 async def record(

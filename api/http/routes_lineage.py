@@ -6,9 +6,8 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Request, Response
-from pydantic import ValidationError
 
-from ...domain import Context, InvalidInput, LedgerError, StoreUnavailable, make_context
+from ...domain import Context, InvalidInput, LedgerBusy, StoreUnavailable, make_context
 from ...infrastructure import Outcome
 from ...projections import RecordedEvent
 from . import problem_docs
@@ -16,7 +15,7 @@ from .answers import LineageAnswer, LineageBatch, LineageEvents
 from .authentication import READ, WRITE
 from .dependencies import CallContext, ExecutionId, LedgerName, Replay
 from .json_route import JsonRoute
-from .lineage import record
+from .lineage import record, record_all
 from .lineage_schemas import MOST, LineageEvent
 from .problems import existing, explain
 from .query_schemas import TimelineQuery
@@ -43,7 +42,8 @@ _TYPES = {
 )
 async def post_lineage(request: Request, body: LineageEvent, ledger: LedgerName, context: CallContext) -> Response:
     """A run is an execution by its run id. The same event again is recorded once; a late one changes no status back."""
-    outcome = await _record(request, body, await request.json(), ledger, make_context(Context(), **context))
+    state, said = request.app.state, make_context(Context(), **context)
+    outcome = await record(state.writer, ledger, body, await request.json(), said, state.settings.limits)
     return json_response(_told(outcome))
 
 
@@ -75,14 +75,13 @@ async def post_lineage_batch(request: Request, ledger: LedgerName, context: Call
     events = await request.json()
     if not isinstance(events, list) or not 1 <= len(events) <= MOST:
         raise InvalidInput(field="body", problem="is not a list of events", remedy=f"Send 1 to {MOST:,} events.")
-    said, failed = make_context(Context(), **context), []
-    for index, raw in enumerate(events):
-        try:
-            await _record(request, _event(raw), raw, ledger, said)
-        except LedgerError as error:
-            _, detail, _ = explain(error)
-            retriable = isinstance(error, StoreUnavailable)
-            failed.append({"index": index, "reason": detail, "retriable": retriable})
+    state, said = request.app.state, make_context(Context(), **context)
+    errors = await record_all(state.writer, ledger, events, said, state.settings.limits)
+    failed = [
+        {"index": index, "reason": explain(error)[1], "retriable": isinstance(error, (StoreUnavailable, LedgerBusy))}
+        for index, error in enumerate(errors)
+        if error is not None
+    ]
     again = sum(each["retriable"] for each in failed)
     summary = {
         "received": len(events),
@@ -110,22 +109,6 @@ async def list_lineage(execution_id: ExecutionId, query: Annotated[TimelineQuery
     name = None if state is None or state.row is None else state.row["run_name"]
     events = [_lineage(event, name) for event in found.events]
     return json_response({"events": events, "next_version": found.next_version})
-
-
-async def _record(
-    request: Request, event: LineageEvent, raw: dict[str, Any], ledger: str, context: Context
-) -> Outcome | None:
-    state = request.app.state
-    return await record(state.writer, ledger, event, raw, context, state.settings.limits)
-
-
-def _event(raw: Any) -> LineageEvent:
-    try:
-        return LineageEvent.model_validate(raw)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part)[:80] for part in first["loc"]) or "event"
-        raise InvalidInput(field=where, problem=first["msg"], remedy="Send it as OpenLineage says.") from error
 
 
 def _told(outcome: Outcome | None) -> dict[str, Any]:

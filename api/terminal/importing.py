@@ -1,0 +1,124 @@
+"""What `import` does: files line by line, in constant memory, to a database or to a service."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.text import Text
+
+from ...domain import Context, InvalidInput, LedgerBusy, StoreUnavailable, make_context
+from ...infrastructure import Settings
+from ..http.lineage import record_all
+from .options import actor_of
+from .show_text import count, line, make_console
+
+_GROUP = 200
+"""Lines that are sent at once."""
+
+
+class _Line(NamedTuple):
+    where: str
+    event: Any
+    """Decoded JSON."""
+    end: int
+    """Bytes of the file up to its end."""
+
+
+Send = Callable[[list[Any]], Awaitable[list[str | None]]]
+"""Records events, in their order, and tells of each why it was refused."""
+
+
+def import_openlineage(settings: Settings, files: list[Path]) -> int:
+    """Record them; 1 where some were refused."""
+    for file in files:
+        if not file.is_file():
+            raise InvalidInput(field="FILE", problem=f"there is no file {file}", remedy="Name one that is there.")
+    done, refused = asyncio.run(_import(settings, files))
+    told = f"{count(done - refused, 'event')} recorded"
+    console = make_console(stderr=True)
+    console.print(Text(told + (f", {refused:,} refused" if refused else ""), "yellow" if refused else "green"))
+    return 1 if refused else 0
+
+
+async def _import(settings: Settings, files: list[Path]) -> tuple[int, int]:
+    console = make_console()
+    done = refused = 0
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+    errors = Console(stderr=True)
+    async with _sender(settings) as send:
+        with Progress(*columns, console=errors, transient=True, disable=not errors.is_terminal) as bar:
+            for file in files:
+                task = bar.add_task(line(file.name), total=file.stat().st_size)
+                for group in _groups(file):
+                    well = [each for each in group if not isinstance(each.event, _Broken)]
+                    answers = iter(await send([each.event for each in well]) if well else [])
+                    for each in group:
+                        reason = each.event.reason if isinstance(each.event, _Broken) else next(answers)
+                        done += 1
+                        if reason is not None:
+                            refused += 1
+                            console.print(Text(f"{each.where}: {line(reason)}"), soft_wrap=True)
+                    bar.update(task, completed=group[-1].end)
+    return done, refused
+
+
+class _Broken(NamedTuple):
+    reason: str
+
+
+def _groups(file: Path) -> Iterator[list[_Line]]:
+    group: list[_Line] = []
+    end = 0
+    with file.open("rb") as lines:
+        for number, text in enumerate(lines, 1):
+            end += len(text)
+            if not text.strip():
+                continue
+            try:
+                event: Any = msgspec.json.decode(text)
+            except (ValueError, RecursionError) as error:
+                event = _Broken(f"it is not JSON: {error}")
+            group.append(_Line(f"{file}:{number}", event, end))
+            if len(group) == _GROUP:
+                yield group
+                group = []
+    if group:
+        yield group
+
+
+@asynccontextmanager
+async def _sender(settings: Settings) -> AsyncIterator[Send]:
+    if settings.url is not None:
+        from .service_reader import open_client
+
+        async with open_client(settings) as client:
+
+            async def to_service(events: list[Any]) -> list[str | None]:
+                answer = await client.send_lineage(events)
+                reasons = {each["index"]: each["reason"] for each in answer["failed_events"]}
+                if answer["summary"]["retriable"]:
+                    raise StoreUnavailable(problem="the service could not record some events")
+                return [reasons.get(at) for at in range(len(events))]
+
+            yield to_service
+        return
+    from ..runtime import open_ledger, open_writer
+
+    context = make_context(Context(), actor=actor_of(settings))
+    async with open_ledger(settings) as ledger, open_writer(ledger) as writer:
+
+        async def to_database(events: list[Any]) -> list[str | None]:
+            errors = await record_all(writer, settings.ledger, events, context, settings.limits)
+            for error in errors:
+                if isinstance(error, (StoreUnavailable, LedgerBusy)):
+                    raise error
+            return [None if error is None else str(error) for error in errors]
+
+        yield to_database

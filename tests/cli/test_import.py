@@ -1,0 +1,52 @@
+"""`import openlineage`: files of events, to a database and to a service, again and in part."""
+
+from __future__ import annotations
+
+import json
+from uuid import UUID, uuid5
+
+from .conftest import Cli
+
+_SPACE = UUID("018d5f3c-0000-7000-8000-000000000001")
+
+
+def events(number: int) -> list[str]:
+    """Of so many runs, three lines each."""
+    lines = []
+    for run in range(number):
+        about = {"run": {"runId": str(uuid5(_SPACE, str(run)))}, "job": {"namespace": "n", "name": f"job {run}"}}
+        for second, kind in enumerate(("START", "RUNNING", "COMPLETE")):
+            lines.append(json.dumps({"eventType": kind, "eventTime": f"2026-01-31T08:00:0{second}Z", **about}))
+    return lines
+
+
+def test_a_file_of_events_is_recorded_once_and_what_is_none_is_told(cli_anywhere: Cli) -> None:
+    cli = cli_anywhere
+    good = events(150)
+    file = cli.folder / "events.ndjson"
+    file.write_text("\n".join([*good[:200], "{", '{"eventTime": 7}', "", *good[200:]]) + "\n")
+    ran = cli.run("import", "openlineage", file.name)
+    assert (ran.returncode, ran.stderr) == (1, b"450 events recorded, 2 refused\n")
+    told = ran.stdout.decode().splitlines()
+    assert told[0].startswith("events.ndjson:201: it is not JSON: ")
+    assert told[1].startswith("events.ndjson:202: eventTime: ")
+    history = cli.json("history", "--limit", "200")
+    assert history["total"] == 150
+    assert {run["status"] for run in history["executions"]} == {"completed"}
+    size = cli.json("ledger")["size"]
+
+    (cli.folder / "more.ndjson").write_text("\n".join(events(151)))
+    assert cli.run("import", "openlineage", "more.ndjson", "more.ndjson").returncode == 0
+    ledger = cli.json("ledger")
+    assert (ledger["executions"], ledger["size"] - size) == (151, size // 150)
+    assert cli.text("import", "openlineage", "none.ndjson", status=1).startswith("error: FILE: there is no file none")
+
+
+def test_the_order_of_the_file_is_that_of_the_events(cli_on_both: Cli) -> None:
+    (cli_on_both.folder / "one.ndjson").write_text("\n".join(events(30)))
+    cli_on_both.run("import", "openlineage", "one.ndjson")
+    names = [event.name for event in cli_on_both.events(str(uuid5(_SPACE, "7")))]
+    assert names == ["created", "started", "noted", "noted", "noted", "completed"]
+    notes = [event.data or {} for event in cli_on_both.events(str(uuid5(_SPACE, "7"))) if event.name == "noted"]
+    assert [note["text"] for note in notes] == ["OpenLineage START", "OpenLineage RUNNING", "OpenLineage COMPLETE"]
+    assert cli_on_both.events()[0].actor == "ada"
