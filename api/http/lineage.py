@@ -30,6 +30,7 @@ from ...domain import (
     make_context,
 )
 from ...domain.limits import KEY_LENGTH, Limits
+from ...domain.values import check_time
 from ...infrastructure import GroupWriter, Outcome, Request
 from .lineage_schemas import LineageEvent, datasets
 
@@ -68,6 +69,7 @@ async def record(
     writer: GroupWriter, ledger: str, event: LineageEvent, raw: dict[str, Any], context: Context, limits: Limits
 ) -> Outcome | None:
     """Record an event; None for one that is of no run."""
+    check_time(event.eventTime, "eventTime")
     if event.run is None:
         return None
     if event.job is None:

@@ -139,7 +139,7 @@ def test_the_same_event_again_is_recorded_once_and_a_late_parent_is_taken_over(c
         ({"run": {"runId": "7"}}, "run.runId"),
         ({"run": {}}, "run.runId"),
         ({"eventType": "STARTED"}, "eventType"),
-        ({"eventTime": "yesterday"}, "occurred_at"),
+        ({"eventTime": "yesterday"}, "eventTime"),
         ({"eventTime": None}, "eventTime"),
         ({"job": {"namespace": "n"}}, "job.name"),
         ({"job": None}, "job"),
@@ -163,6 +163,7 @@ def test_what_is_too_large_or_of_no_run_leaves_nothing(client: httpx.Client) -> 
     assert client.post("lineage", json=large).status_code == 413
     job_event = {"eventTime": TIMES["OTHER"], "job": {"namespace": "n", "name": "j"}, "producer": "urn:test"}
     assert client.post("lineage", json=job_event).json()["job_id"] is None
+    assert client.post("lineage", json={**job_event, "eventTime": "2024-01-01T12:99:00Z"}).status_code == 422
     assert client.get("ledger").json()["size"] == 0
 
 
