@@ -11,11 +11,11 @@ from typing import Any, Generic, ParamSpec, Self, TypeVar, Unpack, overload
 
 import httpx
 
-from ...domain import InvalidInput
+from ...domain import InvalidInput, UnknownExecution
 from ...projections import EventFilters, RecordedEvent
 from . import operations as op
 from .calls import Call, event_of
-from .problems import error_of, no_answer, problem_of
+from .problems import error_of, no_answer
 from .retries import Retries
 from .streams import MessageReader
 
@@ -154,8 +154,7 @@ class _Operations:
             self.position = int(position) if position.isdigit() else self.position
             return call.read(response)
         error = error_of(response)
-        problem = problem_of(response) or {}
-        if call.missing and response.status_code == 404 and str(problem.get("type")).endswith(":execution-not-found"):
+        if call.missing and isinstance(error, UnknownExecution):
             return call.or_else
         raise error
 
@@ -210,14 +209,15 @@ class LedgerClient(_Operations):
                 request = self._request(self._following(resuming.after, type, job_id))
                 timeout = httpx.Timeout(self._timeout, read=_SILENCE)
                 with self._http.stream(**request, timeout=timeout) as response:
-                    if not response.is_success:
+                    if response.is_success:
+                        for data in response.iter_bytes():
+                            for message in reader.feed(data):
+                                event = event_of(message.data)
+                                resuming.seen(event.position)
+                                yield event
+                    else:
                         response.read()
                         resuming.refused(response)
-                    for data in response.iter_bytes() if response.is_success else ():
-                        for message in reader.feed(data):
-                            event = event_of(message.data)
-                            resuming.seen(event.position)
-                            yield event
             except httpx.TransportError as error:
                 resuming.failed(error, str(self._base.host))
             time.sleep(resuming.pause())

@@ -26,14 +26,14 @@ class ServiceError(LedgerError):
 
 def error_of(response: httpx.Response) -> LedgerError:
     """The error that an answer tells of: that of the repository where it is one of its own, else `ServiceError`."""
-    body = problem_of(response)
+    body = _problem_of(response)
     if body is None:  # of a proxy, say
         title = f"{response.url.host} answered {response.status_code} {response.reason_phrase}"
         return ServiceError(title=title, status=response.status_code)
     return problem_error(body)
 
 
-def problem_of(response: httpx.Response) -> dict[str, Any] | None:
+def _problem_of(response: httpx.Response) -> dict[str, Any] | None:
     """The problem details of an answer; None where it has none of ours."""
     try:
         body = msgspec.json.decode(response.content)

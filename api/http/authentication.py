@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 
-from fastapi import Depends, Request
+from fastapi import Depends
 from fastapi.security import HTTPBearer
 from starlette.datastructures import Headers
+from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ...domain import LedgerError
@@ -105,7 +106,7 @@ class Needs(HTTPBearer):
         )
         self.scope = scope
 
-    async def __call__(self, request: Request) -> None:  # type: ignore[override]
+    async def __call__(self, request: HTTPConnection) -> None:
         """Refuse, or let pass: `Authentication` has found out who it is."""
         if self.scope not in request.state.principal.scopes:
             raise Problem(SCOPE_MISSING, f"This needs the scope {self.scope!r}.", scope=self.scope)

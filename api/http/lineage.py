@@ -85,7 +85,8 @@ async def record(
         ]
         return list(await writer.execute_together(requests, rows=True))
 
-    known, commands = _known(event), _commands(event, raw)
+    known = _known(event)
+    commands = _commands(event, raw, known)
     answers = await execute(commands)
     late: list[Command] = []
     row = _outcome(answers, ledger, run_id).row
@@ -114,7 +115,7 @@ def _known(event: LineageEvent) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if value is not None}
 
 
-def _commands(event: LineageEvent, raw: dict[str, Any]) -> list[Command]:
+def _commands(event: LineageEvent, raw: dict[str, Any], known: dict[str, Any]) -> list[Command]:
     """Each is refused where another event was there before; that is as it should be."""
     assert event.run is not None
     assert event.job is not None
@@ -122,7 +123,7 @@ def _commands(event: LineageEvent, raw: dict[str, Any]) -> list[Command]:
     given = {"job_id": event.run.runId.lower(), "created_at": event.eventTime, "attributes": attributes}
     level = "error" if event.eventType == "FAIL" else "info"
     note = Note.of(f"OpenLineage {event.eventType or 'event'}", level=level, source=SOURCE, data=raw)
-    commands: list[Command] = [Create.of({**given, **_known(event)})]
+    commands: list[Command] = [Create.of({**given, **known})]
     if event.eventType in _BEGINS:
         commands.append(Update.by("started"))
     commands.append(note)

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
 from ...projections import play_run
+from ...projections.replay.moments import version_or_time
 from . import problem_docs
 from .answers import ComparisonAnswer, DiffAnswer, ExecutionEvents, ExplanationAnswer, SpansAnswer
 from .authentication import READ
@@ -64,8 +65,8 @@ async def get_spans(execution_id: ExecutionId, replay: Replay) -> Response:
 )
 async def diff_execution(execution_id: ExecutionId, query: Annotated[DiffQuery, Query()], replay: Replay) -> Response:
     """Field by field and, inside JSON values, path by path."""
-    after = None if query.after is None else _moment(query.after)
-    return json_response(existing(await replay.diff(execution_id, _moment(query.before), after, by=query.by)))
+    after = None if query.after is None else version_or_time(query.after)
+    return json_response(existing(await replay.diff(execution_id, version_or_time(query.before), after, by=query.by)))
 
 
 @router.get(
@@ -137,7 +138,3 @@ async def _frames(player: Any) -> AsyncIterator[bytes]:
         body = {"event": event_body(frame.event), "execution": state, "at": frame.at}
         yield message(body, id=frame.event.version, event="frame")
     yield message({}, event="end")
-
-
-def _moment(text: str) -> int | str:
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else text

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import secrets
 import traceback
+from abc import ABC, abstractmethod
 from contextvars import ContextVar, Token
 from types import TracebackType
 from typing import Any, Self
@@ -32,20 +33,20 @@ def step(step_id: str, *, kind: str | None = None, attributes: dict[str, Any] | 
     return Step(current_run(), step_id, kind, attributes)
 
 
-class _Context:
+class _Context(ABC):
     """What begins and ends, for `with` and for `async with`, which leaves the loop free meanwhile."""
 
-    def _begin(self) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def _begin(self) -> None: ...
 
-    def _end(self, error: BaseException | None) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def _end(self, error: BaseException | None) -> None: ...
 
-    def _enter(self) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def _enter(self) -> None: ...
 
-    def _leave(self) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def _leave(self) -> None: ...
 
     def __enter__(self) -> Self:
         self._begin()

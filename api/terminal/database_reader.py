@@ -7,7 +7,6 @@ from typing import Any, cast
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from ...infrastructure import ExecutionHistory
 from ...projections import (
     AuditQueries,
     Diff,
@@ -25,32 +24,30 @@ from ...projections import (
 )
 from ..runtime import Ledger, engine_for_threads
 from .reading import (
-    GROUPS,
-    TOP,
     DeletedExecution,
     History,
-    LedgerFacts,
     Numbers,
     Playing,
+    Reader,
     Status,
     Story,
     UnknownExecution,
     Window,
+    numbers_of,
 )
 
 _POLL = 0.25
 """Seconds between two looks for new events; on PostgreSQL a service's notices come at once."""
 
 
-class DatabaseReader:
+class DatabaseReader(Reader):
     """Answers from the database."""
 
     def __init__(self, ledger: Ledger, session: AsyncSession) -> None:
         self._ledger = ledger
         self._name = ledger.settings.ledger
         self._session = session
-        self._executions = ledger.executions(session)
-        self._queries = LedgerQueries(session, ledger=self._name)
+        super().__init__(ledger.executions(session), LedgerQueries(session, ledger=self._name))
         self._replay = ReplayQueries(session, ledger=self._name)
 
     async def status(self, job: str) -> Status:
@@ -59,9 +56,7 @@ class DatabaseReader:
         if execution is None:
             events = await self._queries.events(1, job_id=job)
             raise DeletedExecution(job=job) if events else UnknownExecution(job=job, ledger=self._name)
-        first = await self._queries.events(1, newest_first=False, job_id=execution.job_id)
-        last = await self._queries.events(1, job_id=execution.job_id)
-        return Status(execution, first[0], last[0])
+        return await self._ends(execution)
 
     async def history(self, limit: int, cursor: str | None, filters: Mapping[str, Any]) -> History:
         """A page of executions and how many there are."""
@@ -97,13 +92,7 @@ class DatabaseReader:
         """How runs ended, how long they took, why they failed; what no service has counted yet is counted now."""
         with engine_for_threads(self._ledger.settings) as engine:
             await Projector(engine, (RunStatistics(),)).catch_up()
-        queries = StatisticsQueries(self._session, ledger=self._name)
-        between: Any = (window.begin, window.end)
-        only: Any = {"run_name": window.run_name} if window.run_name is not None else {}
-        (whole,) = await queries.statistics(*between, **only)
-        groups = await queries.statistics(*between, by=cast(Any, window.by), limit=GROUPS, **only)
-        reasons = await queries.failure_reasons(*between, limit=TOP, **only)
-        return Numbers(window, whole, groups, reasons, await queries.longest_runs(*between, limit=TOP, **only))
+        return await numbers_of(StatisticsQueries(self._session, ledger=self._name), window)
 
     async def follow(
         self, after: int | None, types: list[str] | None, job: str | None
@@ -128,19 +117,3 @@ class DatabaseReader:
             by=cast(Any, how.by),
             longest_wait=how.longest_wait,
         )
-
-    async def ledger(self) -> LedgerFacts:
-        """Size, counters and root; the root is that of the size shown, whatever is appended meanwhile."""
-        summary = await self._queries.summary()
-        return LedgerFacts(summary, await self._queries.root(summary.size))
-
-    async def _find(self, job: str) -> ExecutionHistory | None:
-        found = await self._executions.get_execution_by_job_id(job)
-        if found is None and job.isdecimal() and len(job) < 19:
-            found = await self._executions.get(int(job))
-        return found
-
-    async def _job_id(self, job: str) -> str:
-        """The job id where a number was given."""
-        found = await self._find(job)
-        return job if found is None else found.job_id

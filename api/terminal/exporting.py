@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
 from ...domain import InvalidInput
 from ...infrastructure import Settings
 from ...projections import EventExport, export_to_file, manifest_path
+from .progress import make_progress
 from .show_text import count, line, make_console
 
 _FORMATS = ("jsonl", "csv", "parquet")
@@ -43,7 +43,7 @@ async def _from_database(
 
     columns = (TextColumn("events"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     async with open_ledger(settings, create=False) as ledger:
-        with _bar(*columns) as bar:
+        with make_progress(*columns) as bar:
             task = bar.add_task("", total=None)
             options: dict[str, Any] = {
                 "ledger": settings.ledger,
@@ -78,7 +78,7 @@ async def _from_service(
     if file != "-" and not target.parent.is_dir():
         raise InvalidInput(field="FILE", problem=f"there is no folder {target.parent}", remedy="Make it.")
     beside = target.with_name(f".{target.name}.{uuid4().hex}.part")
-    with _bar(TextColumn("download"), DownloadColumn()) as bar:
+    with make_progress(TextColumn("download"), DownloadColumn()) as bar:
         task = bar.add_task("", total=None)
         async with open_client(settings) as client:
             if file == "-":
@@ -101,8 +101,3 @@ async def _from_service(
 
 def _write(chunk: bytes) -> None:
     sys.stdout.buffer.write(chunk)
-
-
-def _bar(*columns: Any) -> Progress:
-    console = Console(stderr=True)
-    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)

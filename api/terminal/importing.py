@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
-from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
 from ...domain import Context, InvalidInput, LedgerBusy, StoreUnavailable, make_context
 from ...infrastructure import Settings
 from ..http.lineage import record_all
 from .options import actor_of
+from .progress import make_progress
 from .show_text import count, line, make_console
 
 _GROUP = 200
@@ -51,9 +51,8 @@ async def _import(settings: Settings, files: list[Path]) -> tuple[int, int]:
     console = make_console()
     done = refused = 0
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
-    errors = Console(stderr=True)
     async with _sender(settings) as send:
-        with Progress(*columns, console=errors, transient=True, disable=not errors.is_terminal) as bar:
+        with make_progress(*columns) as bar:
             for file in files:
                 task = bar.add_task(line(file.name), total=file.stat().st_size)
                 for group in _groups(file):

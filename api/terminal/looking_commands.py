@@ -7,7 +7,18 @@ from typing import Annotated, Any
 
 import typer
 
-from .options import Database, Job, Json, LedgerName, Url, load_settings
+from .options import (
+    Database,
+    EventTypes,
+    Job,
+    Json,
+    LedgerName,
+    OfJob,
+    RecordedSince,
+    RecordedUntil,
+    Url,
+    load_settings,
+)
 
 
 class Clock(StrEnum):
@@ -44,9 +55,10 @@ def diff(
 ) -> None:
     """Show what changed in one execution between two versions or times."""
     settings = load_settings(ctx, remote=True, url=url, database_url=database, ledger=ledger)
+    from ...projections.replay.moments import version_or_time
     from . import reading, show_diff, show_json
 
-    moments = _moment(before), None if after is None else _moment(after)
+    moments = version_or_time(before), None if after is None else version_or_time(after)
     found = reading.run(settings, lambda reader: reader.diff(job, *moments, by.value))
     if json:
         show_json.show(found)
@@ -57,21 +69,14 @@ def diff(
 def audit(
     ctx: typer.Context,
     actor: Annotated[str | None, typer.Option(metavar="NAME", help="Who did it.", show_default=False)] = None,
-    type: Annotated[
-        list[str] | None,
-        typer.Option(metavar="EVENT", help="What happened, as `corrected`. Repeatable.", show_default=False),
-    ] = None,
-    job: Annotated[str | None, typer.Option(metavar="JOB", help="Of this execution.", show_default=False)] = None,
+    type: EventTypes = None,
+    job: OfJob = None,
     status: Annotated[
         list[str] | None,
         typer.Option(metavar="STATUS", help="That reached this status. Repeatable.", show_default=False),
     ] = None,
-    since: Annotated[
-        str | None, typer.Option(metavar="TIME", help="Recorded at this time or later.", show_default=False)
-    ] = None,
-    until: Annotated[
-        str | None, typer.Option(metavar="TIME", help="Recorded before this time.", show_default=False)
-    ] = None,
+    since: RecordedSince = None,
+    until: RecordedUntil = None,
     correlation: Annotated[
         str | None, typer.Option(metavar="ID", help="Of this piece of work.", show_default=False)
     ] = None,
@@ -143,11 +148,8 @@ def tail(
         int | None,
         typer.Option(min=0, metavar="N", help="Begin behind this position; 0 shows all.", show_default="the end"),
     ] = None,
-    type: Annotated[
-        list[str] | None,
-        typer.Option(metavar="EVENT", help="Only these, as `failed`. Repeatable.", show_default=False),
-    ] = None,
-    job: Annotated[str | None, typer.Option(metavar="JOB", help="Of this execution.", show_default=False)] = None,
+    type: EventTypes = None,
+    job: OfJob = None,
     json: Json = False,
     database: Database = None,
     url: Url = None,
@@ -187,7 +189,3 @@ def replay(
         await show_replay.play(await reader.player(job, how), json=json)
 
     reading.run(settings, play)
-
-
-def _moment(text: str) -> int | str:
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else text

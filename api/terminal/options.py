@@ -56,6 +56,19 @@ Actor = Annotated[
         show_default=False,
     ),
 ]
+EventTypes = Annotated[
+    list[str] | None,
+    typer.Option("--type", metavar="EVENT", help="Only these, as `corrected`. Repeatable.", show_default=False),
+]
+OfJob = Annotated[
+    str | None, typer.Option("--job", metavar="JOB", help="Only those of this execution.", show_default=False)
+]
+RecordedSince = Annotated[
+    str | None, typer.Option("--since", metavar="TIME", help="Recorded at this time or later.", show_default=False)
+]
+RecordedUntil = Annotated[
+    str | None, typer.Option("--until", metavar="TIME", help="Recorded before this time.", show_default=False)
+]
 Json = Annotated[bool, typer.Option("--json", metavar="", help="Print JSON for programs; times are UTC.")]
 Job = Annotated[
     str, typer.Argument(metavar="JOB", help="Job id, or the number that `history` shows.", show_default=False)

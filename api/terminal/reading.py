@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from datetime import datetime
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from ...domain import LedgerError
 from ...infrastructure import ExecutionHistory, Root, Settings
@@ -107,46 +108,78 @@ class Playing(NamedTuple):
     longest_wait: float | None
 
 
-class Reader(Protocol):
-    """The questions of the reading commands."""
+class Reader(ABC):
+    """The questions of the reading commands. What has the names of the repository and of the queries answers them."""
 
+    def __init__(self, executions: Any, queries: Any) -> None:
+        self._executions, self._queries = executions, queries
+
+    @abstractmethod
     async def status(self, job: str) -> Status:
         """What is known of one execution."""
-        ...
 
+    @abstractmethod
     async def history(self, limit: int, cursor: str | None, filters: Mapping[str, Any]) -> History:
         """A page of executions and how many there are."""
-        ...
 
+    @abstractmethod
     async def timeline(self, job: str, limit: int, from_version: int) -> Story:
         """A page of what happened, also in an execution that was deleted."""
-        ...
 
+    @abstractmethod
     async def diff(self, job: str, before: int | str, after: int | str | None, by: Any) -> Diff:
         """What changed between two versions or times."""
-        ...
 
+    @abstractmethod
     async def audit(self, limit: int, cursor: str | None, newest_first: bool, filters: Any) -> EventPage:
         """A page of the events that pass every filter, each with what it changed."""
-        ...
 
+    @abstractmethod
     async def numbers(self, window: Window) -> Numbers:
         """How runs ended, how long they took, why they failed."""
-        ...
 
+    @abstractmethod
     def follow(
         self, after: int | None, types: list[str] | None, job: str | None
     ) -> AsyncGenerator[RecordedEvent, None]:
         """The events behind a position (without one: those to come), without end."""
-        ...
 
+    @abstractmethod
     async def player(self, job: str, how: Playing) -> Player:
         """Plays a run; its frames have the row after each event."""
-        ...
 
     async def ledger(self) -> LedgerFacts:
         """Size, counters and root; the root is that of the size shown, whatever is appended meanwhile."""
-        ...
+        summary = await self._queries.summary()
+        return LedgerFacts(summary, await self._queries.root(summary.size))
+
+    async def _find(self, job: str) -> ExecutionHistory | None:
+        """By job id, or by number."""
+        found = await self._executions.get_execution_by_job_id(job)
+        if found is None and job.isdecimal() and len(job) < 19:
+            found = await self._executions.get(int(job))
+        return found
+
+    async def _job_id(self, job: str) -> str:
+        """The job id where a number was given."""
+        found = await self._find(job)
+        return job if found is None else found.job_id
+
+    async def _ends(self, execution: ExecutionHistory) -> Status:
+        """An execution with its first and its last event."""
+        first = await self._queries.events(1, newest_first=False, job_id=execution.job_id)
+        last = await self._queries.events(1, job_id=execution.job_id)
+        return Status(execution, first[0], last[0])
+
+
+async def numbers_of(statistics: Any, window: Window) -> Numbers:
+    """The numbers of a window, as statistics of a ledger or a client of a service tell them."""
+    between = (window.begin, window.end)
+    only = {"run_name": window.run_name} if window.run_name is not None else {}
+    (whole,) = await statistics.statistics(*between, **only)
+    groups = await statistics.statistics(*between, by=window.by, limit=GROUPS, **only)
+    reasons = await statistics.failure_reasons(*between, limit=TOP, **only)
+    return Numbers(window, whole, groups, reasons, await statistics.longest_runs(*between, limit=TOP, **only))
 
 
 def run(settings: Settings, read: Callable[[Reader], Awaitable[_T]]) -> _T:

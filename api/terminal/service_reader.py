@@ -6,22 +6,21 @@ from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from typing import Any, cast
 
-from ...infrastructure import ExecutionHistory, Settings
+from ...infrastructure import Settings
 from ...projections import Diff, EventPage, MonotonicClock, Player, RecordedEvent, Timeline
 from ...projections.replay.reels import Target
 from ..client import AsyncLedgerClient
 from .reading import (
-    GROUPS,
-    TOP,
     DeletedExecution,
     History,
-    LedgerFacts,
     Numbers,
     Playing,
+    Reader,
     Status,
     Story,
     UnknownExecution,
     Window,
+    numbers_of,
 )
 
 _PAGE = 1_000
@@ -39,10 +38,11 @@ def open_client(settings: Settings) -> AsyncLedgerClient:
     return AsyncLedgerClient(settings.url, key=key, ledger=ledger, patience=_PATIENCE)
 
 
-class ServiceReader:
+class ServiceReader(Reader):
     """Answers as a service tells."""
 
     def __init__(self, client: AsyncLedgerClient) -> None:
+        super().__init__(client, client)
         self._client = client
 
     async def status(self, job: str) -> Status:
@@ -53,9 +53,7 @@ class ServiceReader:
             if found is not None:
                 raise DeletedExecution(job=job)
             raise UnknownExecution(job=job, ledger=(await self._client.summary()).ledger)
-        first = await self._client.events(1, newest_first=False, job_id=execution.job_id)
-        last = await self._client.events(1, job_id=execution.job_id)
-        return Status(execution, first[0], last[0])
+        return await self._ends(execution)
 
     async def history(self, limit: int, cursor: str | None, filters: Mapping[str, Any]) -> History:
         """A page of executions and how many there are."""
@@ -98,12 +96,7 @@ class ServiceReader:
 
     async def numbers(self, window: Window) -> Numbers:
         """How runs ended, how long they took, why they failed."""
-        between: Any = (window.begin, window.end)
-        only: Any = {"run_name": [window.run_name]} if window.run_name is not None else {}
-        (whole,) = await self._client.statistics(*between, **only)
-        groups = await self._client.statistics(*between, by=cast(Any, window.by), limit=GROUPS, **only)
-        reasons = await self._client.failure_reasons(*between, limit=TOP, **only)
-        return Numbers(window, whole, groups, reasons, await self._client.longest_runs(*between, limit=TOP, **only))
+        return await numbers_of(self._client, window)
 
     async def follow(
         self, after: int | None, types: list[str] | None, job: str | None
@@ -118,21 +111,6 @@ class ServiceReader:
         """Plays a run; its frames have the row after each event."""
         reel = _ServiceReel(self._client, await self._job_id(job), how)
         return Player(reel, cast(Any, how.by), MonotonicClock(), how.speed, how.longest_wait)
-
-    async def ledger(self) -> LedgerFacts:
-        """Size, counters and root; the root is that of the size shown, whatever is appended meanwhile."""
-        summary = await self._client.summary()
-        return LedgerFacts(summary, await self._client.root(summary.size))
-
-    async def _find(self, job: str) -> ExecutionHistory | None:
-        found = await self._client.get(job)
-        if found is None and job.isdecimal() and len(job) < 19:
-            found = await self._client.get(int(job))
-        return found
-
-    async def _job_id(self, job: str) -> str:
-        found = await self._find(job)
-        return job if found is None else found.job_id
 
 
 class _ServiceReel:

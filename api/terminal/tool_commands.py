@@ -8,7 +8,17 @@ from typing import Annotated, Any
 
 import typer
 
-from .options import Database, Json, LedgerName, Url, load_settings
+from .options import (
+    Database,
+    EventTypes,
+    Json,
+    LedgerName,
+    OfJob,
+    RecordedSince,
+    RecordedUntil,
+    Url,
+    load_settings,
+)
 
 
 class Format(StrEnum):
@@ -38,16 +48,10 @@ def export(
     actor: Annotated[
         str | None, typer.Option("--by-actor", metavar="NAME", help="Only what they did.", show_default=False)
     ] = None,
-    type: Annotated[
-        list[str] | None, typer.Option(metavar="EVENT", help="Only these. Repeatable.", show_default=False)
-    ] = None,
-    job: Annotated[str | None, typer.Option(metavar="JOB", help="Of this execution.", show_default=False)] = None,
-    since: Annotated[
-        str | None, typer.Option(metavar="TIME", help="Recorded at this time or later.", show_default=False)
-    ] = None,
-    until: Annotated[
-        str | None, typer.Option(metavar="TIME", help="Recorded before this time.", show_default=False)
-    ] = None,
+    type: EventTypes = None,
+    job: OfJob = None,
+    since: RecordedSince = None,
+    until: RecordedUntil = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", metavar="", help="Replace a file that is there.")] = False,
     database: Database = None,
     url: Url = None,

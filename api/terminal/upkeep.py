@@ -7,8 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import msgspec
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 from sqlalchemy import Engine
@@ -20,6 +19,7 @@ from ...projections import verify as find_differences
 from ..runtime import PROJECTIONS
 from . import show_json
 from .opened import opened
+from .progress import make_progress
 from .show_text import count, line, local_time, make_console
 
 _HISTORY = "execution_history"
@@ -29,9 +29,7 @@ _HISTORY = "execution_history"
 def _progress(unit: str) -> Iterator[Any]:
     """A bar on a terminal; called with how many of how many are done."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(
-        *columns, console=Console(stderr=True), transient=True, disable=not Console(stderr=True).is_terminal
-    ) as bar:
+    with make_progress(*columns) as bar:
         task = bar.add_task(unit, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
 

@@ -144,3 +144,8 @@ def _last_occurred(connection: Connection, ledger: str, stretches: list[Stretch]
     )
     statement = select(func.max(event.version)).select_from(keys.outerjoin(execution_events, on))
     return connection.execute(statement, dump_keys(dialect, (each._asdict() for each in stretches))).scalar() or 0
+
+
+def version_or_time(text: str) -> int | str:
+    """What people write for a moment: digits are a version, all else is to be a time."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else text
