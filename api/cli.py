@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from .terminal import (
+    export_commands,
     import_commands,
     keys_commands,
     looking_commands,
@@ -90,7 +91,6 @@ app.command("diff")(looking_commands.diff)
 app.command("audit")(looking_commands.audit)
 app.command("stats")(looking_commands.stats)
 app.command("ledger")(reading_commands.ledger_)
-app.command("export")(tool_commands.export)
 app.command("doctor")(tool_commands.doctor)
 app.command("completion")(tool_commands.completion)
 app.command("verify", help=upkeep_commands.VERIFY_HELP, short_help="Compare what is derived with the events.")(
@@ -100,6 +100,7 @@ app.command("rebuild", help=upkeep_commands.REBUILD_HELP, short_help="Build a pr
     upkeep_commands.rebuild
 )
 app.command("projections")(upkeep_commands.projections)
+app.add_typer(export_commands.exports, name="export")
 app.add_typer(import_commands.imports, name="import")
 app.add_typer(keys_commands.keys, name="keys")
 app.command("reap", help=reap_command.HELP, short_help="End the runs whose lease expired.")(reap_command.reap)

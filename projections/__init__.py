@@ -14,8 +14,9 @@ from .audit import (
     drop_text_index,
     mark_times,
 )
+from .backup import BackUp, Restored, back_up_to_file, restore
 from .engine import Feed, Heads, Projection, ProjectionControl, ProjectionStatus, Projector, Quarantined, Subscription
-from .exports import EventExport, ExportProgress, Manifest, export_to_file, manifest_path
+from .exports import EventExport, ExportProgress, Manifest, appearing, export_to_file, manifest_path
 from .ledger_names import ledger_names
 from .ledger_queries import LedgerQueries, LedgerSummary
 from .recorded_event import RecordedEvent
@@ -68,6 +69,7 @@ __all__ = [
     "AuditQueries",
     "Audited",
     "AuditedEvent",
+    "BackUp",
     "BackgroundAuditor",
     "Change",
     "Comparison",
@@ -104,6 +106,7 @@ __all__ = [
     "RebuildReport",
     "RecordedEvent",
     "ReplayQueries",
+    "Restored",
     "RowDiff",
     "RunStatistics",
     "RunStep",
@@ -125,7 +128,9 @@ __all__ = [
     "Times",
     "TouchedRun",
     "VerifyProgress",
+    "appearing",
     "apply_diff",
+    "back_up_to_file",
     "create_text_index",
     "diff_rows",
     "drop_text_index",
@@ -137,6 +142,7 @@ __all__ = [
     "play_run",
     "repair_execution",
     "repair_head",
+    "restore",
     "states_at",
     "time_in_statuses",
     "verify",

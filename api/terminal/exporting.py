@@ -6,14 +6,13 @@ import asyncio
 import sys
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
 from ...domain import InvalidInput
 from ...infrastructure import Settings
-from ...projections import EventExport, export_to_file, manifest_path
+from ...projections import EventExport, appearing, export_to_file, manifest_path
 from .progress import make_progress
 from .show_text import count, line, make_console
 
@@ -72,29 +71,19 @@ async def _from_service(
     """As a download; the size that it holds is told, whose root the service gives."""
     from .service_reader import open_client
 
-    target = Path(file)
-    if file != "-" and target.exists() and not overwrite:
-        raise InvalidInput(field="FILE", problem=f"{file} is there already", remedy="Name another, or --overwrite it.")
-    if file != "-" and not target.parent.is_dir():
-        raise InvalidInput(field="FILE", problem=f"there is no folder {target.parent}", remedy="Make it.")
-    beside = target.with_name(f".{target.name}.{uuid4().hex}.part")
     with make_progress(TextColumn("download"), DownloadColumn()) as bar:
         task = bar.add_task("", total=None)
         async with open_client(settings) as client:
             if file == "-":
                 await client.export(_write, format, **filters)
                 return
-            try:
-                with beside.open("xb") as part:
+            with appearing(Path(file), overwrite=overwrite) as part:
 
-                    def keep(chunk: bytes) -> None:
-                        part.write(chunk)
-                        bar.advance(task, len(chunk))
+                def keep(chunk: bytes) -> None:
+                    part.write(chunk)
+                    bar.advance(task, len(chunk))
 
-                    size = await client.export(keep, format, **filters)
-                beside.replace(target)
-            finally:
-                beside.unlink(missing_ok=True)
+                size = await client.export(keep, format, **filters)
     told = f"{line(file)} holds what the ledger had at {count(size, 'event')}"
     make_console(stderr=True).print(Text(told, "green"), soft_wrap=True)
 

@@ -1,4 +1,4 @@
-"""The commands that bring in what others recorded: `import openlineage`."""
+"""The commands that bring in what others recorded: `import ledger`, `import openlineage`."""
 
 from __future__ import annotations
 
@@ -40,3 +40,19 @@ def openlineage(
     from .importing import import_openlineage
 
     return import_openlineage(settings, files)
+
+
+@imports.command("ledger")
+def ledger_(
+    ctx: typer.Context,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="What `export ledger` wrote.", show_default=False)],
+    database: Database = None,
+) -> None:
+    """Make the ledger of a backup anew, with its name, its positions, its hashes and its root, on either database.
+
+    The file is checked whole before anything is written. If it is cut short, run it again: it goes on from there.
+    """
+    settings = load_settings(ctx, database_url=database)
+    from .backups import import_ledger
+
+    import_ledger(settings, file)

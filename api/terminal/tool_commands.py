@@ -1,32 +1,14 @@
-"""The commands around the ledger: `export`, `doctor`, `completion`."""
+"""The commands around the ledger: `doctor`, `completion`."""
 
 from __future__ import annotations
 
 import sys
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from .options import (
-    Database,
-    EventTypes,
-    Json,
-    LedgerName,
-    OfJob,
-    RecordedSince,
-    RecordedUntil,
-    Url,
-    load_settings,
-)
-
-
-class Format(StrEnum):
-    """What an export is written as."""
-
-    JSONL = "jsonl"
-    CSV = "csv"
-    PARQUET = "parquet"
+from .options import Database, Json, LedgerName, Url, load_settings
 
 
 class Shell(StrEnum):
@@ -35,37 +17,6 @@ class Shell(StrEnum):
     BASH = "bash"
     ZSH = "zsh"
     FISH = "fish"
-
-
-def export(
-    ctx: typer.Context,
-    file: Annotated[
-        str, typer.Argument(metavar="FILE", help="Where to; its ending is the format. `-`: standard output.")
-    ],
-    format: Annotated[
-        Format | None, typer.Option("--format", help="If the name does not tell.", show_default=False)
-    ] = None,
-    actor: Annotated[
-        str | None, typer.Option("--by-actor", metavar="NAME", help="Only what they did.", show_default=False)
-    ] = None,
-    type: EventTypes = None,
-    job: OfJob = None,
-    since: RecordedSince = None,
-    until: RecordedUntil = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", metavar="", help="Replace a file that is there.")] = False,
-    database: Database = None,
-    url: Url = None,
-    ledger: LedgerName = None,
-) -> None:
-    """Write the ledger's events to a file, in constant memory, with a manifest beside it that proves what they are."""
-    settings = load_settings(ctx, remote=True, url=url, database_url=database, ledger=ledger)
-    from .exporting import export_events
-
-    given: dict[str, Any] = {
-        "actor": actor, "type": type or None, "job_id": job, "recorded_from": since, "recorded_before": until,
-    }  # fmt: skip
-    filters = {name: value for name, value in given.items() if value is not None}
-    export_events(settings, file, None if format is None else format.value, filters, overwrite=overwrite)
 
 
 def doctor(

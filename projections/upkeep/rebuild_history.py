@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Engine, select
 
 from ...infrastructure.connections import LOCK_TIMEOUT
+from ...infrastructure.insert_rows import insert_rows
 from ...infrastructure.root import read_size
 from ...infrastructure.tables import ExecutionHistory, execution_events, execution_streams, ledgers
 from ..beside import built, earlier
@@ -16,7 +17,7 @@ from .folding import among, fold_executions, in_range
 from .pages import is_long, read_page
 from .rebuild_state import RebuildState, State
 from .repair import repair_execution
-from .row_sets import TableDifference, clear, copy, diff_sets, has_row, insert_rows, replace
+from .row_sets import TableDifference, clear, copy, diff_sets, has_row, replace
 
 _HISTORY: Any = ExecutionHistory.__table__
 _EVENTS = 2_000

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -68,23 +68,6 @@ def _same_key(one: Any, other: Any) -> Sequence[ColumnElement[bool]]:
 def _differs(one: Any, other: Any) -> ColumnElement[bool]:
     values = [column.name for column in one.c if not column.primary_key]
     return any_of(*(one.c[name].is_distinct_from(other.c[name]) for name in values))
-
-
-def insert_rows(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Add rows that name the same columns: by COPY where psycopg is the driver, which takes a third of the time."""
-    if connection.dialect.driver != "psycopg":
-        connection.execute(insert(table), list(rows))
-        return
-    names = list(rows[0])
-    processors = [table.c[name].type.bind_processor(connection.dialect) for name in names]
-    driver: Any = connection.connection.driver_connection
-    columns = ", ".join(names)
-    with driver.cursor() as cursor, cursor.copy(f"COPY {table.name} ({columns}) FROM STDIN") as copy:
-        for row in rows:
-            values = row.values()
-            copy.write_row(
-                [value if make is None else make(value) for make, value in zip(processors, values, strict=True)]
-            )
 
 
 def move(connection: Connection, table: Table, source: str, target: str) -> int:

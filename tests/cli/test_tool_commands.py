@@ -24,29 +24,29 @@ from .test_read_commands import three_runs, write
 def test_an_export_is_written_to_a_file_or_to_the_output(cli_anywhere: Cli) -> None:
     cli = cli_anywhere
     write(cli, three_runs)
-    ran = cli.run("export", "all.jsonl")
+    ran = cli.run("export", "events", "all.jsonl")
     assert (ran.returncode, ran.stdout) == (0, b"")
     lines = (cli.folder / "all.jsonl").read_bytes()
     events = [json.loads(line) for line in lines.splitlines()]
     assert [event["position"] for event in events] == list(range(1, 13))
-    assert cli.run("export", "-", "--format", "jsonl").stdout == lines
-    some = cli.run("export", "-", "--format", "csv", "--type", "deleted", "--type", "failed").stdout.decode()
+    assert cli.run("export", "events", "-", "--format", "jsonl").stdout == lines
+    some = cli.run("export", "events", "-", "--format", "csv", "--type", "deleted", "--type", "failed").stdout.decode()
     assert len(some.splitlines()) == 3
-    again = cli.run("export", "all.jsonl")
+    again = cli.run("export", "events", "all.jsonl")
     assert again.returncode == 1
     assert b"all.jsonl" in again.stderr
-    assert cli.run("export", "all.jsonl", "--overwrite", "--job", "other").returncode == 0
+    assert cli.run("export", "events", "all.jsonl", "--overwrite", "--job", "other").returncode == 0
     assert len((cli.folder / "all.jsonl").read_text().splitlines()) == 1
-    assert cli.text("export", "all", status=1).startswith("error: FILE: 'all' tells no format.")
-    assert cli.text("export", "nowhere/all.csv", status=1).startswith("error: ")
-    assert cli.text("export", "x.csv", "--type", "exploded", status=1).startswith("error: type: ")
+    assert cli.text("export", "events", "all", status=1).startswith("error: FILE: 'all' tells no format.")
+    assert cli.text("export", "events", "nowhere/all.csv", status=1).startswith("error: ")
+    assert cli.text("export", "events", "x.csv", "--type", "exploded", status=1).startswith("error: type: ")
     assert not list(cli.folder.glob(".*.part"))
 
 
 def test_an_export_of_a_database_has_a_manifest_with_its_root(cli: Cli) -> None:
     migrate(cli.url)
     write(cli, three_runs)
-    ran = cli.run("export", "all.csv")
+    ran = cli.run("export", "events", "all.csv")
     assert ran.stderr.decode() == "12 events of 12 in all.csv, manifest all.csv.manifest.json\n"
     manifest = json.loads(manifest_path(cli.folder / "all.csv").read_text())
 

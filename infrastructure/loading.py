@@ -1,0 +1,220 @@
+"""Events that were made elsewhere, loaded in bulk: of a backup, or of a table that was kept before.
+
+No rule decides here: what comes in is what happened. But nothing is loaded that the ledger could not have written, and
+what is derived of it is written with it, so that each chunk leaves a ledger that reads, verifies and goes on as any.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from sqlalchemy import Connection, Table, bindparam, delete, select, update
+
+from ..domain import EventRow, InvalidInput, LedgerBusy
+from .codec import decode_payload
+from .entity import EXECUTIONS, Entity
+from .insert_rows import insert_rows
+from .tables import execution_events, execution_steps, execution_streams, ledgers
+
+_IN_ONE = 500
+"""Keys that one statement names."""
+
+
+class Arrival(NamedTuple):
+    """An event to load. The first of an entity names its number and its key, which an erased payload tells no more."""
+
+    row: EventRow
+    id: int | None = None
+    key: str | None = None
+
+
+def load_events(
+    connection: Connection, ledger: str, arrivals: Sequence[Arrival], *, after: int, entity: Entity = EXECUTIONS
+) -> int:
+    """Append events behind position `after`, which must be the ledger's last one; answers the last one now.
+
+    The caller has begun the transaction (on SQLite with the write lock), has checked the hashes, and commits.
+    """
+    head = connection.execute(
+        select(ledgers.c.size, ledgers.c.last_id).where(ledgers.c.ledger_id == ledger).with_for_update()
+    ).one()
+    if head.size != after:
+        raise LedgerBusy(
+            problem=f"ledger {ledger!r} has {head.size} events and not {after}, so somebody else writes to it",
+            remedy="Let nobody write to it while it is loaded.",
+        )
+    if arrivals:
+        loading = _Loading(ledger, entity, _begun(connection, ledger, arrivals, entity), head.last_id)
+        for arrival in arrivals:
+            loading.add(arrival)
+        loading.write(connection, after, arrivals)
+    return after + len(arrivals)
+
+
+@dataclass(slots=True)
+class _Loaded:
+    """An entity, as far as its events have come."""
+
+    execution_id: UUID
+    id: int
+    key: str
+    version: int = 0
+    status: str | None = None
+    started_at: datetime | None = None
+    recorded_at: datetime | None = None
+    lease_token: int = 0
+    row: dict[str, Any] | None = None
+    """The projected row; None before the first event and once it is deleted."""
+    counted: str | None = None
+    """The status under which the head counts it; None where it does not."""
+    is_new: bool = True
+    new_steps: dict[str, dict[str, Any]] = field(default_factory=dict)
+    ended_steps: list[dict[str, Any]] = field(default_factory=list)
+    """Of those that began in an earlier chunk."""
+
+
+class _Loading:
+    """One chunk."""
+
+    def __init__(self, ledger: str, entity: Entity, begun: dict[UUID, _Loaded], last_id: int) -> None:
+        self._ledger = ledger
+        self._entity = entity
+        self._all = begun
+        self._last_id = last_id
+
+    def add(self, arrival: Arrival) -> None:
+        """Advance what the event is about."""
+        row = arrival.row
+        of = self._all.get(row.execution_id)
+        if of is None:
+            of = self._all[row.execution_id] = self._begin(arrival)
+        if row.version != of.version + 1:
+            raise _wrong("version", f"{row.version} follows on {of.version} of execution {of.id}")
+        kind = self._entity.catalog.find(row.type, row.schema_version)
+        payload = decode_payload(kind, row.schema_version, row.data)
+        changes = payload.changes()
+        of.version, of.recorded_at = row.version, row.recorded_at
+        of.status = changes.get("status", of.status)
+        of.started_at = changes.get("started_at", of.started_at)
+        if step := payload.step():
+            if "outcome" not in step or step["step_id"] in of.new_steps:
+                of.new_steps[step["step_id"]] = of.new_steps.get(step["step_id"], {}) | step
+            else:
+                of.ended_steps.append(step)
+        if kind.removes:
+            of.row = None
+        elif of.row is not None:
+            of.row.update(changes, version=of.version, updated_at=of.recorded_at)
+
+    def _begin(self, arrival: Arrival) -> _Loaded:
+        row, id, key = arrival
+        if id is None or key is None:
+            raise _wrong("version", f"execution {row.execution_id} begins with {row.version}")
+        if id <= self._last_id:
+            raise _wrong("id", f"{id} comes after {self._last_id}")
+        self._last_id = id
+        loaded = _Loaded(row.execution_id, id, key)
+        loaded.row = self._entity.blank(self._ledger) | {"id": id, "execution_id": row.execution_id}
+        return loaded
+
+    def write(self, connection: Connection, position: int, arrivals: Sequence[Arrival]) -> None:
+        """Write all of it: streams, history, steps, events, and the head."""
+        history, ledger = self._entity.table, self._ledger
+        moved = [of.id for of in self._all.values() if not of.is_new]
+        _delete(connection, execution_streams, ledger, moved)
+        _delete(connection, history, ledger, moved)
+        insert_rows(connection, execution_streams, [self._stream(of) for of in self._all.values()])
+        insert_rows(connection, history, [of.row for of in self._all.values() if of.row is not None])
+        insert_rows(connection, execution_steps, [step for of in self._all.values() for step in self._steps(of)])
+        self._end_steps(connection)
+        insert_rows(
+            connection,
+            execution_events,
+            [
+                {"ledger_id": ledger, "position": position + at, **arrival.row._asdict()}
+                for at, arrival in enumerate(arrivals, 1)
+            ],
+        )
+        self._move_head(connection, len(arrivals))
+
+    def _stream(self, of: _Loaded) -> dict[str, Any]:
+        return {
+            "ledger_id": self._ledger,
+            "execution_id": of.execution_id,
+            "id": of.id,
+            "job_id": of.key,
+            "version": of.version,
+            "status": of.status,
+            "started_at": of.started_at,
+            "last_recorded_at": of.recorded_at,
+            "deleted": of.row is None,
+            "lease_token": of.lease_token,
+        }
+
+    def _steps(self, of: _Loaded) -> Iterable[dict[str, Any]]:
+        blank = dict.fromkeys(column.name for column in execution_steps.columns)
+        blank |= {"ledger_id": self._ledger, "execution_id": of.execution_id}
+        return (blank | step for step in of.new_steps.values())
+
+    def _end_steps(self, connection: Connection) -> None:
+        ended = [
+            {"of": of.execution_id, "step": step["step_id"], "how": step["outcome"], "at": step["finished_at"]}
+            for of in self._all.values()
+            for step in of.ended_steps
+        ]
+        if ended:
+            step = execution_steps.c
+            which = (step.ledger_id == self._ledger, step.execution_id == bindparam("of"))
+            statement = update(execution_steps).where(*which, step.step_id == bindparam("step"))
+            connection.execute(statement.values(outcome=bindparam("how"), finished_at=bindparam("at")), ended)
+
+    def _move_head(self, connection: Connection, events: int) -> None:
+        counts: Counter[str] = Counter()
+        for of in self._all.values():
+            now = None if of.row is None else of.status
+            for status, step in ((of.counted, -1), (now, 1)):
+                if status is not None:
+                    counts["executions"] += step
+                    counts[status] += step
+        head = ledgers.c
+        values: dict[Any, Any] = {head[name]: head[name] + step for name, step in counts.items() if step}
+        values |= {head.size: head.size + events, head.last_id: self._last_id}
+        connection.execute(update(ledgers).where(head.ledger_id == self._ledger).values(values))
+
+
+def _begun(connection: Connection, ledger: str, arrivals: Sequence[Arrival], entity: Entity) -> dict[UUID, _Loaded]:
+    """The entities that are there already, of those that the events are about."""
+    wanted = list({arrival.row.execution_id for arrival in arrivals if arrival.row.version > 1})
+    stream, history = execution_streams.c, entity.table.c
+    found: dict[UUID, _Loaded] = {}
+    for part in _parts(wanted):
+        chosen = select(execution_streams).where(stream.ledger_id == ledger, stream.execution_id.in_(part))
+        for row in connection.execute(chosen):
+            found[row.execution_id] = _Loaded(
+                row.execution_id, row.id, row.job_id, row.version, row.status, row.started_at, row.last_recorded_at,
+                row.lease_token, counted=None if row.deleted else row.status, is_new=False,
+            )  # fmt: skip
+    ids = {of.id: of for of in found.values()}
+    for part in _parts(list(ids)):
+        rows = select(entity.table).where(history.ledger_id == ledger, history.id.in_(part))
+        for row in connection.execute(rows).mappings():
+            ids[row["id"]].row = dict(row)
+    return found
+
+
+def _delete(connection: Connection, table: Table, ledger: str, ids: Sequence[int]) -> None:
+    for part in _parts(ids):
+        connection.execute(delete(table).where(table.c.ledger_id == ledger, table.c.id.in_(part)))
+
+
+def _parts(keys: Sequence[Any]) -> Iterator[Sequence[Any]]:
+    return (keys[at : at + _IN_ONE] for at in range(0, len(keys), _IN_ONE))
+
+
+def _wrong(field: str, problem: str) -> InvalidInput:
+    return InvalidInput(field=field, problem=problem, remedy="Load the events of a ledger whole and in their order.")

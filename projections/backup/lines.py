@@ -1,0 +1,137 @@
+"""The lines of a backup: JSON arrays, each of a kind that its first element names. `docs/backup.md` says the same."""
+
+from __future__ import annotations
+
+from base64 import b64decode
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from sqlalchemy import LargeBinary, Table, Uuid
+
+from ...domain import EventRow, InvalidInput, leaf_hash, payload_digest
+from ...infrastructure.loading import Arrival
+from ...infrastructure.tables import api_keys, command_receipts, execution_leases
+from ...infrastructure.types import UTCDateTime
+
+FORMAT = "execution-ledger backup"
+VERSION = 1
+
+BESIDE: dict[str, Table] = {table.name: table for table in (command_receipts, execution_leases, api_keys)}
+"""What a ledger has that its events do not tell."""
+
+
+class Header(msgspec.Struct, frozen=True, array_like=True, tag="backup"):
+    """The first line."""
+
+    format: str
+    version: int
+    ledger: str
+    size: int
+    created_at: datetime
+    """When the ledger was."""
+    backed_up_at: datetime
+
+
+class Event(msgspec.Struct, frozen=True, array_like=True, tag="event"):
+    """An event; the first line of them is at position 1, and so on. Bytes are base64, `data` is its text as stored."""
+
+    id: int | None
+    """The number of its execution, of the first event alone, as is the key."""
+    key: str | None
+    execution_id: UUID
+    version: int
+    type: str
+    schema_version: int
+    data: str | None
+    salt: bytes | None
+    payload_digest: bytes
+    leaf_hash: bytes
+    recorded_at: datetime
+    occurred_at: datetime | None
+    actor: str | None
+    reason: str | None
+    correlation_id: str | None
+    causation_id: str | None
+    trace_id: str | None
+    command_id: str | None
+
+    @classmethod
+    def of(cls, stored: Any) -> Event:
+        """Of a row of `execution_events` with the `id` and the `key` of its execution."""
+        first = stored.version == 1
+        return cls(
+            stored.id if first else None,
+            stored.job_id if first else None,
+            *(getattr(stored, name) for name in EventRow._fields),
+        )
+
+    def arrival(self) -> Arrival:
+        """As it is loaded."""
+        return Arrival(EventRow(*(getattr(self, name) for name in EventRow._fields)), self.id, self.key)
+
+
+class Token(msgspec.Struct, frozen=True, array_like=True, tag="token"):
+    """The newest fencing token of an execution that ever was under a lease."""
+
+    execution_id: UUID
+    lease_token: int
+
+
+class Beside(msgspec.Struct, frozen=True, array_like=True, tag="row"):
+    """A row of one of the tables `BESIDE`, without its ledger."""
+
+    table: str
+    values: dict[str, Any]
+
+    @classmethod
+    def of(cls, table: Table, row: Any) -> Beside:
+        """Of a stored row."""
+        return cls(table.name, {name: value for name, value in row._mapping.items() if name != "ledger_id"})
+
+    def row(self, ledger: str) -> dict[str, Any]:
+        """The row of that ledger."""
+        table = BESIDE.get(self.table)
+        if table is None or self.values.keys() | {"ledger_id"} != set(table.columns.keys()):
+            raise InvalidInput(
+                field="FILE",
+                problem=f"it has rows of {self.table} that this version does not know",
+                remedy="Upgrade execution-ledger.",
+            )
+        values = {name: _from_json(table.c[name].type, value) for name, value in self.values.items()}
+        return values | {"ledger_id": ledger}
+
+
+class End(msgspec.Struct, frozen=True, array_like=True, tag="end"):
+    """The last line: without it, the file is cut off."""
+
+    size: int
+    root: bytes
+    """The RFC 9162 root at that size."""
+    rows: int
+    """Lines between the events and this one."""
+
+
+Line = Header | Event | Token | Beside | End
+
+
+def check_hashes(ledger: str, position: int, row: EventRow) -> None:
+    """Refuse an event that is not as it was appended."""
+    intact = row.data is None or row.payload_digest == payload_digest(row.salt or b"", row.data.encode())
+    if not intact or row.leaf_hash != leaf_hash(ledger, row):
+        raise InvalidInput(
+            field="FILE",
+            problem=f"event {position} of ledger {ledger!r} does not have the hashes that it was appended with",
+            remedy="Somebody or something changed it; `execution-ledger verify --hashes` shows all such events.",
+        )
+
+
+def _from_json(kind: Any, value: Any) -> Any:
+    if value is None:
+        return None
+    if isinstance(kind, LargeBinary):
+        return b64decode(value)
+    if isinstance(kind, UTCDateTime):
+        return datetime.fromisoformat(value)
+    return UUID(value) if isinstance(kind, Uuid) else value

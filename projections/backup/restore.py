@@ -1,0 +1,179 @@
+"""A ledger from a file: checked whole before anything is written, then loaded chunk by chunk; can be begun again."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import zlib
+from collections.abc import Callable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+from sqlalchemy import Connection, Engine, bindparam, insert, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from ...domain import InvalidInput, Tree, check_ledger
+from ...infrastructure.database_errors import translated
+from ...infrastructure.loading import load_events
+from ...infrastructure.root import compute_root
+from ...infrastructure.short_transactions import short_transaction
+from ...infrastructure.tables import execution_streams, ledgers
+from .lines import BESIDE, FORMAT, VERSION, Beside, End, Event, Header, Line, Token, check_hashes
+
+_CHUNK, _DATA = 2_000, 16 * 1024 * 1024
+"""Events and characters of payloads that are loaded in one transaction."""
+
+Tell = Callable[[str, int, int], object]
+
+
+class Restored(NamedTuple):
+    """What the ledger holds now."""
+
+    ledger: str
+    size: int
+    root: bytes
+    loaded: int
+    """Events that were not there before."""
+
+
+def restore(engine: Engine, path: str | os.PathLike[str], *, on_progress: Tell | None = None) -> Restored:
+    """Load a backup into a database that has nothing of its ledger, or has a first part of it.
+
+    `on_progress` is told what is done ("check", "load"), of how many events, and of all. A process that is killed
+    meanwhile leaves the first part of the ledger; begun again, this goes on from there.
+    """
+    file, tell = Path(path), on_progress or (lambda what, done, size: None)
+    header, end = _check(file, tell)
+    present = _prepare(engine, header)
+    with translated():
+        _check_begun(engine, file, header, end, present)
+        after = present
+        for chunk in _chunks(islice(_events(file), present, None)):
+            with short_transaction(engine) as connection:
+                after = load_events(connection, header.ledger, [each.arrival() for each in chunk], after=after)
+            tell("load", after, end.size)
+        _load_beside(engine, file, header.ledger)
+    return Restored(header.ledger, end.size, end.root, end.size - present)
+
+
+def _check(file: Path, tell: Tell) -> tuple[Header, End]:
+    """Read all of it, and refuse what is not whole."""
+    lines = _lines(file)
+    header = next(lines, None)
+    if not isinstance(header, Header) or header.format != FORMAT:
+        raise _refused(file, "is no backup of a ledger", "Name a file that `execution-ledger export ledger` wrote.")
+    if header.version != VERSION:
+        raise _refused(file, f"is of format {header.version}", "Upgrade execution-ledger.")
+    check_ledger(header.ledger)
+    tree, rows, end = Tree(), 0, None
+    for line in lines:
+        match line:
+            case Event():
+                check_hashes(header.ledger, tree.size + 1, line.arrival().row)
+                tree.append(line.leaf_hash)
+                if tree.size % _CHUNK == 0:
+                    tell("check", tree.size, header.size)
+            case Token():
+                rows += 1
+            case Beside():
+                line.row(header.ledger)
+                rows += 1
+            case End():
+                end = line
+            case Header():
+                raise _refused(file, "begins twice", "Restore one backup at a time.")
+    if end is None:
+        raise _refused(file, "is cut off", "Take one that is whole.")
+    if (tree.size, tree.root, rows) != (end.size, end.root, end.rows) or end.size != header.size:
+        raise _refused(file, "does not hold the events that its root tells of", "Take one that nobody changed.")
+    return header, end
+
+
+def _prepare(engine: Engine, header: Header) -> int:
+    """See to it that there is a head, and answer how many events it has."""
+    with translated(), short_transaction(engine) as connection:
+        which = ledgers.c.ledger_id == header.ledger
+        size = connection.execute(select(ledgers.c.size).where(which)).scalar()
+        if size is None:
+            values = {"ledger_id": header.ledger, "created_at": header.created_at}
+            connection.execute(insert(ledgers).values(values))
+        return size or 0
+
+
+def _check_begun(engine: Engine, file: Path, header: Header, end: End, present: int) -> None:
+    tree = Tree()
+    for event in islice(_events(file), present):
+        tree.append(event.leaf_hash)
+    with engine.connect() as connection:
+        same = present <= end.size and compute_root(connection, header.ledger, present).root == tree.root
+    if not same:
+        raise InvalidInput(
+            field="FILE",
+            problem=f"ledger {header.ledger!r} has {present:,} events that are not the first of this backup",
+            remedy="Restore it into another database.",
+        )
+
+
+def _load_beside(engine: Engine, file: Path, ledger: str) -> None:
+    rest = (line for line in _lines(file) if isinstance(line, (Token, Beside)))
+    while lines := list(islice(rest, _CHUNK)):
+        with short_transaction(engine) as connection:
+            if tokens := [line for line in lines if isinstance(line, Token)]:
+                _set_tokens(connection, ledger, tokens)
+            for name, table in BESIDE.items():
+                rows = [line.row(ledger) for line in lines if isinstance(line, Beside) and line.table == name]
+                if rows:
+                    kind: Any = sqlite if connection.dialect.name == "sqlite" else postgresql
+                    connection.execute(kind.insert(table).on_conflict_do_nothing(), rows)
+
+
+def _set_tokens(connection: Connection, ledger: str, tokens: list[Token]) -> None:
+    stream = execution_streams.c
+    statement = (
+        update(execution_streams)
+        .where(stream.ledger_id == ledger, stream.execution_id == bindparam("of"), stream.lease_token < bindparam("to"))
+        .values(lease_token=bindparam("to"))
+    )
+    connection.execute(statement, [{"of": each.execution_id, "to": each.lease_token} for each in tokens])
+
+
+def _chunks(events: Iterator[Event]) -> Iterator[list[Event]]:
+    chunk: list[Event] = []
+    data = 0
+    for event in events:
+        chunk.append(event)
+        data += len(event.data or "")
+        if len(chunk) == _CHUNK or data >= _DATA:
+            yield chunk
+            chunk, data = [], 0
+    if chunk:
+        yield chunk
+
+
+def _events(file: Path) -> Iterator[Event]:
+    return (line for line in _lines(file) if isinstance(line, Event))
+
+
+def _lines(file: Path) -> Iterator[Line]:
+    decode = msgspec.json.Decoder(Line).decode
+    number = 0
+    try:
+        with gzip.open(file, "rb") as lines:
+            for text in lines:
+                number += 1
+                yield decode(text)
+    except (gzip.BadGzipFile, zlib.error) as error:
+        raise _refused(file, f"is damaged after line {number}: {error}", "Take one that is whole.") from error
+    except EOFError as error:
+        raise _refused(file, f"is cut off after line {number}", "Take one that is whole.") from error
+    except msgspec.MsgspecError as error:
+        what = f"has a line {number} that cannot be read: {error}"
+        raise _refused(file, what, "Take one that `execution-ledger export ledger` wrote.") from error
+    except OSError as error:
+        raise _refused(file, f"cannot be read: {error.strerror}", "Name a file that is there.") from error
+
+
+def _refused(file: Path, problem: str, remedy: str) -> InvalidInput:
+    return InvalidInput(field="FILE", problem=f"{file.name} {problem}", remedy=remedy)
