@@ -1,6 +1,6 @@
 """A whole ledger as one file, and back: see docs/backup.md."""
 
 from .back_up import BackUp, back_up_to_file
-from .restore import Restored, restore
+from .restoring import Restored, restore
 
 __all__ = ["BackUp", "Restored", "back_up_to_file", "restore"]

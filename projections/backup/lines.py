@@ -22,7 +22,7 @@ BESIDE: dict[str, Table] = {table.name: table for table in (command_receipts, ex
 """What a ledger has that its events do not tell."""
 
 
-class Header(msgspec.Struct, frozen=True, array_like=True, tag="backup"):
+class Header(msgspec.Struct, frozen=True, array_like=True, tag_field="line", tag="backup"):
     """The first line."""
 
     format: str
@@ -34,7 +34,7 @@ class Header(msgspec.Struct, frozen=True, array_like=True, tag="backup"):
     backed_up_at: datetime
 
 
-class Event(msgspec.Struct, frozen=True, array_like=True, tag="event"):
+class Event(msgspec.Struct, frozen=True, array_like=True, tag_field="line", tag="event"):
     """An event; the first line of them is at position 1, and so on. Bytes are base64, `data` is its text as stored."""
 
     id: int | None
@@ -72,14 +72,14 @@ class Event(msgspec.Struct, frozen=True, array_like=True, tag="event"):
         return Arrival(EventRow(*(getattr(self, name) for name in EventRow._fields)), self.id, self.key)
 
 
-class Token(msgspec.Struct, frozen=True, array_like=True, tag="token"):
+class Token(msgspec.Struct, frozen=True, array_like=True, tag_field="line", tag="token"):
     """The newest fencing token of an execution that ever was under a lease."""
 
     execution_id: UUID
     lease_token: int
 
 
-class Beside(msgspec.Struct, frozen=True, array_like=True, tag="row"):
+class Beside(msgspec.Struct, frozen=True, array_like=True, tag_field="line", tag="row"):
     """A row of one of the tables `BESIDE`, without its ledger."""
 
     table: str
@@ -88,7 +88,7 @@ class Beside(msgspec.Struct, frozen=True, array_like=True, tag="row"):
     @classmethod
     def of(cls, table: Table, row: Any) -> Beside:
         """Of a stored row."""
-        return cls(table.name, {name: value for name, value in row._mapping.items() if name != "ledger_id"})
+        return cls(str(table.name), {str(name): value for name, value in row._mapping.items() if name != "ledger_id"})
 
     def row(self, ledger: str) -> dict[str, Any]:
         """The row of that ledger."""
@@ -103,7 +103,7 @@ class Beside(msgspec.Struct, frozen=True, array_like=True, tag="row"):
         return values | {"ledger_id": ledger}
 
 
-class End(msgspec.Struct, frozen=True, array_like=True, tag="end"):
+class End(msgspec.Struct, frozen=True, array_like=True, tag_field="line", tag="end"):
     """The last line: without it, the file is cut off."""
 
     size: int
