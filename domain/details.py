@@ -23,6 +23,8 @@ _KEPT = (datetime,)
 class Details(Payload, frozen=True, omit_defaults=True, kw_only=True):
     """Fields that one event sets; what it leaves alone is unset. Stored flat, as `{"status":"failed","error":…}`."""
 
+    id: int | UnsetType = UNSET
+    """The number that it had before it was in a ledger: of the first event alone, and never given by callers."""
     job_id: str | UnsetType = UNSET
     status: str | UnsetType = UNSET
     inputs: Any | UnsetType = UNSET

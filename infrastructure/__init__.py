@@ -12,7 +12,6 @@ from .group_reader import GroupReader
 from .held_lease import HeldLease
 from .history_query import HistoryFilters
 from .leases import Lease, Leases
-from .loading import Arrival, load_events
 from .mapper import LedgerMapper
 from .reaper import Reaped, reap_expired_leases
 from .recorder import LedgerApplication, LedgerRecorder
@@ -29,7 +28,6 @@ __all__ = [
     "SCOPES",
     "Announcer",
     "ApiKey",
-    "Arrival",
     "Base",
     "BaseRepository",
     "BulkReport",
@@ -67,7 +65,6 @@ __all__ = [
     "describe_run",
     "find_key",
     "list_keys",
-    "load_events",
     "metadata",
     "migrate",
     "migrate_engine",

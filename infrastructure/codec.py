@@ -16,11 +16,13 @@ _encode = msgspec.json.Encoder().encode
 _NO_DIGEST = b""
 
 
-def encode_event(event: Any, ledger: str, command_id: str | None, limits: Limits) -> EventRow:
-    """The row of a new event, hashes included; it is made before any lock is taken."""
+def encode_event(
+    event: Any, ledger: str, command_id: str | None, limits: Limits, *, salt: bytes | None = None
+) -> EventRow:
+    """The row of a new event, hashes included; it is made before any lock is taken. A `salt` is random if left out."""
     data = _encode(event.data)
     limits.check_payload(event.TOPIC, data)
-    salt = new_salt()
+    salt = salt or new_salt()
     context: Context = event.context
     row = EventRow(
         execution_id=event.originator_id,

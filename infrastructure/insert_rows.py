@@ -12,7 +12,7 @@ def insert_rows(connection: Connection, table: Table, rows: Sequence[Mapping[str
     """Add rows that name the same columns: by COPY where psycopg is the driver, which takes a third of the time."""
     if not rows:
         return
-    if connection.dialect.driver != "psycopg":
+    if connection.dialect.driver != "psycopg" or connection.dialect.is_async:
         connection.execute(insert(table), list(rows))
         return
     names = list(rows[0])

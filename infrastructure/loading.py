@@ -15,7 +15,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Table, bindparam, delete, select, update
 
-from ..domain import EventRow, InvalidInput, LedgerBusy
+from ..domain import EventRow, InvalidInput
 from .codec import decode_payload
 from .entity import EXECUTIONS, Entity
 from .insert_rows import insert_rows
@@ -33,27 +33,32 @@ class Arrival(NamedTuple):
     key: str | None = None
 
 
-def load_events(
-    connection: Connection, ledger: str, arrivals: Sequence[Arrival], *, after: int, entity: Entity = EXECUTIONS
-) -> int:
-    """Append events behind position `after`, which must be the ledger's last one; answers the last one now.
+class Head(NamedTuple):
+    """How far a ledger has come."""
 
-    The caller has begun the transaction (on SQLite with the write lock), has checked the hashes, and commits.
+    size: int
+    last_id: int
+
+
+def lock_head(connection: Connection, ledger: str) -> Head:
+    """The head of a ledger that there is, locked to the end of the transaction: nobody else appends to it."""
+    head = ledgers.c
+    found = select(head.size, head.last_id).where(head.ledger_id == ledger).with_for_update()
+    return Head(*connection.execute(found).one())
+
+
+def load_events(
+    connection: Connection, ledger: str, arrivals: Sequence[Arrival], head: Head, *, entity: Entity = EXECUTIONS
+) -> None:
+    """Append events behind the `head`, which the caller has locked in this transaction, and commits with it.
+
+    Whoever made the events has computed their hashes, or checked them.
     """
-    head = connection.execute(
-        select(ledgers.c.size, ledgers.c.last_id).where(ledgers.c.ledger_id == ledger).with_for_update()
-    ).one()
-    if head.size != after:
-        raise LedgerBusy(
-            problem=f"ledger {ledger!r} has {head.size} events and not {after}, so somebody else writes to it",
-            remedy="Let nobody write to it while it is loaded.",
-        )
     if arrivals:
         loading = _Loading(ledger, entity, _begun(connection, ledger, arrivals, entity), head.last_id)
         for arrival in arrivals:
             loading.add(arrival)
-        loading.write(connection, after, arrivals)
-    return after + len(arrivals)
+        loading.write(connection, head.size, arrivals)
 
 
 @dataclass(slots=True)
@@ -115,9 +120,7 @@ class _Loading:
         row, id, key = arrival
         if id is None or key is None:
             raise _wrong("version", f"execution {row.execution_id} begins with {row.version}")
-        if id <= self._last_id:
-            raise _wrong("id", f"{id} comes after {self._last_id}")
-        self._last_id = id
+        self._last_id = max(self._last_id, id)
         loaded = _Loaded(row.execution_id, id, key)
         loaded.row = self._entity.blank(self._ledger) | {"id": id, "execution_id": row.execution_id}
         return loaded

@@ -331,6 +331,21 @@ api_keys = Table(
 """Keys of the HTTP service: never the secret, only its digest."""
 
 
+crud_imports = Table(
+    "crud_imports",
+    metadata,
+    _key("ledger_id", Name),
+    _key("source", Name),
+    Column("salt_key", LargeBinary),
+    Column("recorded_at", UTCDateTime, nullable=False),
+    Column("done_id", BigInteger),
+    Column("finished_at", UTCDateTime),
+)
+"""Imports of tables: what one that was cut short needs to go on as if it had not been. The salts' key is forgotten at
+the end.
+"""
+
+
 def _quoted(values: Any) -> str:
     return ", ".join(f"'{value}'" for value in values)
 

@@ -42,6 +42,7 @@ PAGES = [
     "docs/audit.md",
     "docs/instrument.md",
     "docs/leases.md",
+    "docs/moving-from-crud.md",
     "docs/projections.md",
     "docs/rebuild-and-verify.md",
     "docs/replay.md",

@@ -14,9 +14,9 @@ import msgspec
 from sqlalchemy import Connection, Engine, bindparam, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from ...domain import InvalidInput, Tree, check_ledger
+from ...domain import InvalidInput, LedgerBusy, Tree, check_ledger
 from ...infrastructure.database_errors import translated
-from ...infrastructure.loading import load_events
+from ...infrastructure.loading import load_events, lock_head
 from ...infrastructure.root import compute_root
 from ...infrastructure.short_transactions import short_transaction
 from ...infrastructure.tables import execution_streams, ledgers
@@ -52,7 +52,15 @@ def restore(engine: Engine, path: str | os.PathLike[str], *, on_progress: Tell |
         after = present
         for chunk in _chunks(islice(_events(file), present, None)):
             with short_transaction(engine) as connection:
-                after = load_events(connection, header.ledger, [each.arrival() for each in chunk], after=after)
+                head = lock_head(connection, header.ledger)
+                if head.size != after:
+                    raise LedgerBusy(
+                        problem=f"ledger {header.ledger!r} has {head.size} events and not {after}, so somebody else "
+                        "writes to it",
+                        remedy="Let nobody write to it, and restore it again.",
+                    )
+                load_events(connection, header.ledger, [each.arrival() for each in chunk], head)
+            after += len(chunk)
             tell("load", after, end.size)
         _load_beside(engine, file, header.ledger)
     return Restored(header.ledger, end.size, end.root, end.size - present)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
+from itertools import pairwise
 from typing import Any, Literal
 
 import msgspec
 
-from ...domain import Payload, StepFinish, StepStart
+from ...domain import ExecutionStatus, Payload, StepFinish, StepStart
 from ...domain.status import TARGET_OF
 
 
@@ -68,10 +69,11 @@ class SpanBuilder:
                 self._start(payload)
             case StepFinish():
                 self._finish(payload)
-            case _ if (span := status_span(name, at, payload.changes())) is not None:
-                if self.statuses:
-                    self.statuses[-1].finished_at = span.started_at
-                self.statuses.append(span)
+            case _:
+                for span in status_spans(name, at, payload.changes()):
+                    if self.statuses:
+                        self.statuses[-1].finished_at = span.started_at
+                    self.statuses.append(span)
 
     def _start(self, step: StepStart) -> None:
         span = StepSpan(
@@ -94,17 +96,31 @@ class SpanBuilder:
             span.finished_at, span.outcome, span.error = step.finished_at, step.outcome, step.error
 
 
-def status_span(name: str, at: datetime, changes: Mapping[str, Any]) -> StatusSpan | None:
-    """The status that begins with an event; None where none does.
+def status_spans(name: str, at: datetime, changes: Mapping[str, Any]) -> list[StatusSpan]:
+    """The status that begins with an event, if one does.
 
     Where the payload was erased, the event's name still tells: only of one that was created or corrected it does not.
+    One that was created with a life behind it, as by an import, began before that: its times tell when.
     """
     status = changes.get("status") or (None if changes else TARGET_OF.get(name))
     if status is None:
-        return None
-    given = changes.get("completed_at")
-    given = given or changes.get("created_at" if name == "created" else "started_at")
-    return StatusSpan(status=str(status), started_at=given or at)
+        return []
+    started, ended = changes.get("started_at"), changes.get("completed_at")
+    if name != "created":
+        return [StatusSpan(status=str(status), started_at=ended or started or at)]
+    begin = changes.get("created_at") or at
+    told = [(str(status), begin)]
+    if ended is not None or (started is not None and status == ExecutionStatus.RUNNING):
+        told = [(ExecutionStatus.PENDING.value, begin), (ExecutionStatus.RUNNING.value, started), (str(status), ended)]
+    spans: list[StatusSpan] = []
+    for each, since in told:
+        if since is not None:
+            while spans and spans[-1].started_at >= since:
+                spans.pop()
+            spans.append(StatusSpan(status=each, started_at=since))
+    for before, after in pairwise(spans):
+        before.finished_at = after.started_at
+    return spans
 
 
 def time_in_statuses(spans: Iterable[StatusSpan], until: datetime | None = None) -> dict[str, float]:

@@ -18,7 +18,7 @@ from ..recorded_event import RecordedEvent, select_events, to_recorded_event
 from ..sources import ERASED
 from .diff import Change, diff_rows
 from .moments import Moment
-from .spans import Gap, SpanBuilder, StatusSpan, StepSpan, silences, status_span, uncovered
+from .spans import Gap, SpanBuilder, StatusSpan, StepSpan, silences, status_spans, uncovered
 from .state import Resolved, Run, find_run, make_state, resolve
 from .step_changes import STEP_TYPES, read_pages
 
@@ -152,9 +152,7 @@ class _Page:
 
     def _status_changes(self, *conditions: Any) -> Iterator[StatusSpan]:
         for event in read_pages(self._connection, self._ledger, self._run.execution_id, STATUS_TYPES, *conditions):
-            span = status_span(_name(event), _at(event), decode_event(event, EXECUTIONS.catalog).data.changes())
-            if span is not None:
-                yield span
+            yield from status_spans(_name(event), _at(event), decode_event(event, EXECUTIONS.catalog).data.changes())
 
     def _tell_steps(self) -> None:
         timeline, spans = self._timeline, self._spans

@@ -30,6 +30,8 @@ class Folded:
     execution_id: UUID
     id: int
     ledger: str
+    given_id: int | None = None
+    """The number that its first event says it had before; None where the ledger gave it."""
     key: str | None = None
     version: int = 0
     first_position: int | None = None
@@ -56,7 +58,7 @@ class Folded:
     def stream(self) -> dict[str, Any]:
         """The row of the command side. The lease's token is no event's, so it is not in it."""
         return {
-            "id": self.id,
+            "id": self.id if self.given_id is None else self.given_id,
             "job_id": self.key,
             "version": self.version,
             "status": self.status,
@@ -126,7 +128,7 @@ def _advance(folded: Folded, row: Any, entity: Entity) -> None:
     folded.events += 1
     folded.version, folded.recorded_at = version, recorded_at
     if version == 1:
-        folded.first_position = position
+        folded.first_position, folded.given_id = position, changes.get("id")
     if folded.key is None:
         folded.key = changes.get(entity.aggregate.key_field)
     folded.status = changes.get("status", folded.status)

@@ -1,0 +1,203 @@
+"""The rows of a table as the first events of executions, with their numbers and their true times."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal, NamedTuple
+
+from sqlalchemy import Connection, Engine, func, or_, select
+
+from ...domain import Context, InvalidInput, LedgerError, Limits, check_ledger, make_context
+from ..database_errors import translated
+from ..entity import EXECUTIONS
+from ..event_store import EventStore, utc_now
+from ..loading import Arrival, load_events, lock_head
+from ..short_transactions import short_transaction
+from ..tables import execution_events, execution_streams
+from .genesis import Known, Maker
+from .mapping import ColumnMapping, MappedRow
+from .plans import begin_plan, finish_plan, move_plan, new_plan
+from .source import CrudTable
+
+_WENT_ON = "it has changed, and so has the execution: what the ledger has stays"
+_KEYS = 500
+"""That one statement names."""
+
+
+class RowReport(NamedTuple):
+    """A row that somebody should look at."""
+
+    kind: Literal["refused", "went_on", "assumed"]
+    """refused: it is not in the ledger; went_on: the ledger has later news of it, and keeps them; assumed: something
+    that it does not tell was taken from something else.
+    """
+    id: Any
+    problem: str
+
+
+@dataclass(slots=True)
+class ImportReport:
+    """What became of the rows."""
+
+    rows: int = 0
+    imported: int = 0
+    corrected: int = 0
+    """That were imported before, and have changed since."""
+    unchanged: int = 0
+    went_on: int = 0
+    refused: int = 0
+    assumed: int = 0
+    """Of those that were imported or corrected."""
+
+
+Tell = Callable[[RowReport], object]
+
+
+class _Row(NamedTuple):
+    """What becomes of a row: a count of the report; and what is to be told of it."""
+
+    became: str
+    id: int
+    told: str | None = None
+
+
+def _add(report: ImportReport, rows: Sequence[_Row], tell: Tell) -> None:
+    for row in rows:
+        setattr(report, row.became, getattr(report, row.became) + 1)
+        if row.told is None:
+            continue
+        assumed = row.became in ("imported", "corrected")
+        report.assumed += assumed
+        tell(RowReport("assumed" if assumed else "refused" if row.became == "refused" else "went_on", row.id, row.told))
+
+
+class CrudImport:
+    """One import. Run again, it brings in what is new or has changed since, and nothing twice."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        table: CrudTable,
+        mapping: ColumnMapping,
+        *,
+        ledger: str = "default",
+        actor: str | None = None,
+        prefer_table: bool = False,
+        limits: Limits = Limits(),  # noqa: B008 (frozen)
+        clock: Callable[[], datetime] = utc_now,
+    ) -> None:
+        """`engine` is a sync one of the ledger's database.
+
+        A row that has changed corrects its execution where nobody else has written about that; with `prefer_table`
+        also where somebody has.
+        """
+        self._engine = engine
+        self._table = table
+        self._mapping = mapping
+        self._ledger = check_ledger(ledger)
+        self._prefer_table = prefer_table
+        self._context = make_context(Context(), actor=actor)
+        self._limits = limits
+        self._clock = clock
+        self._source = table.address
+
+    def run(
+        self,
+        *,
+        dry_run: bool = False,
+        on_row: Tell = lambda report: None,
+        on_progress: Callable[[ImportReport], object] = lambda report: None,
+    ) -> ImportReport:
+        """Import all rows; `on_row` is told of those that somebody should look at. A `dry_run` writes nothing."""
+        report = ImportReport()
+        with translated():
+            if dry_run:
+                plan = new_plan(self._clock())
+                repeated = self._table.repeated(self._mapping.fields["job_id"])
+            else:
+                with short_transaction(self._engine) as connection:
+                    EventStore(clock=self._clock).ensure_ledgers(connection, [self._ledger])
+                    plan = begin_plan(connection, self._ledger, self._source, self._clock())
+                repeated = frozenset()
+            maker = Maker(self._ledger, self._table.name, plan, self._context, self._limits)
+            seen: dict[int | str, Known] = {}
+            for page in self._table.pages(plan.done_id):
+                rows = list(self._mapped(page, report, on_row))
+                if dry_run:
+                    with self._engine.connect() as connection:
+                        known = seen | _find_known(connection, self._ledger, rows)
+                        _, part = self._make(connection, rows, known, maker)
+                        seen |= {key: of for key, of in known.items() if key in repeated}
+                else:
+                    part = self._import(rows, maker, page[-1][self._table.id_column])
+                report.rows += len(page)
+                _add(report, part, on_row)
+                on_progress(report)
+            if not dry_run:
+                with short_transaction(self._engine) as connection:
+                    finish_plan(connection, self._ledger, self._source, self._clock())
+        return report
+
+    def _import(self, rows: Sequence[MappedRow], maker: Maker, done_id: int) -> list[_Row]:
+        with short_transaction(self._engine) as connection:
+            head = lock_head(connection, self._ledger)
+            arrivals, made = self._make(connection, rows, _find_known(connection, self._ledger, rows), maker)
+            load_events(connection, self._ledger, arrivals, head)
+            move_plan(connection, self._ledger, self._source, done_id)
+        return made
+
+    def _make(
+        self, connection: Connection, rows: Sequence[MappedRow], known: dict[int | str, Known], maker: Maker
+    ) -> tuple[list[Arrival], list[_Row]]:
+        """The events of some rows, and what becomes of each."""
+        arrivals: list[Arrival] = []
+        became: list[_Row] = []
+        for row in rows:
+            try:
+                made = maker.make(row, known, lambda of: not self._prefer_table and self._went_on(connection, of))
+            except LedgerError as error:
+                became.append(_Row("refused", row.id, str(error)))
+                continue
+            if isinstance(made, Arrival):
+                arrivals.append(made)
+                became.append(_Row("imported" if made.row.version == 1 else "corrected", row.id, row.assumed))
+            else:
+                became.append(_Row(made, row.id, _WENT_ON if made == "went_on" else None))
+        return arrivals, became
+
+    def _mapped(self, page: Sequence[Any], report: ImportReport, tell: Tell) -> Iterator[MappedRow]:
+        for row in page:
+            try:
+                yield self._mapping.map(row)
+            except (InvalidInput, ValueError, TypeError, OverflowError) as error:
+                report.refused += 1
+                tell(RowReport("refused", row[self._table.id_column], str(error)))
+
+    def _went_on(self, connection: Connection, known: Known) -> bool:
+        """Whether anybody but an import of this table wrote about an execution."""
+        event = execution_events.c
+        ours = f"{self._table.name}/{known.state.id}"
+        others = select(func.count()).where(
+            event.ledger_id == self._ledger,
+            event.execution_id == known.state.execution_id,
+            or_(event.causation_id.is_(None), event.causation_id != ours),
+        )
+        return connection.execute(others).scalar_one() > 0
+
+
+def _find_known(connection: Connection, ledger: str, rows: Sequence[MappedRow]) -> dict[int | str, Known]:
+    """The executions that have the number or the key of a row, by both."""
+    stream, history = execution_streams.c, EXECUTIONS.table
+    same = (history.c.ledger_id == stream.ledger_id) & (history.c.id == stream.id)
+    found: dict[int | str, Known] = {}
+    for at in range(0, len(rows), _KEYS):
+        part = rows[at : at + _KEYS]
+        which = (stream.id.in_([row.id for row in part]), stream.job_id.in_([row.details.job_id for row in part]))
+        for condition in which:
+            columns = [column.label(f"history_{column.name}") for column in history.c]
+            statement = select(execution_streams, *columns).outerjoin_from(execution_streams, history, same)
+            for row in connection.execute(statement.where(stream.ledger_id == ledger, condition)):
+                found[row.id] = found[row.job_id] = Known.of(row)
+    return found

@@ -1,0 +1,121 @@
+"""What one row gives: the first event of an execution, a correction of it, or nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, NamedTuple
+
+import msgspec
+
+from ...domain import Context, Correct, Create, DuplicateJobId, InvalidInput, Limits, StreamState
+from ...domain.details import Details
+from ..codec import encode_event
+from ..entity import EXECUTIONS
+from ..loading import Arrival
+from ..streams import to_state
+from .mapping import MappedRow
+from .plans import Plan
+
+
+class Known(NamedTuple):
+    """An execution that is in the ledger."""
+
+    state: StreamState
+    row: Mapping[str, Any]
+    """Its projected row."""
+
+    @classmethod
+    def of(cls, row: Any) -> Known:
+        """Of the columns of its stream, and those of its history behind `history_`."""
+        names = EXECUTIONS.table.columns.keys()
+        return cls(to_state(row), {name: getattr(row, f"history_{name}") for name in names})
+
+
+class Maker:
+    """Makes events of rows."""
+
+    def __init__(self, ledger: str, table: str, plan: Plan, context: Context, limits: Limits) -> None:
+        self._ledger = ledger
+        self._table = table
+        self._plan = plan
+        self._context = context
+        self._limits = limits
+
+    def make(
+        self, row: MappedRow, known: dict[int | str, Known], went_on: Callable[[Known], bool]
+    ) -> Arrival | Literal["unchanged", "went_on"]:
+        """The event of a row; refused where its number or its key belongs to something else.
+
+        An execution that begins becomes `known`.
+        """
+        key = str(row.details.job_id)
+        there, same_key = known.get(row.id), known.get(key)
+        if there is None and same_key is None:
+            return self._create(row, key, known)
+        if there is None or there.state.key != key:
+            self._refuse(row, key, there, same_key)
+        assert there is not None
+        if there.state.deleted:
+            return "went_on"
+        changes = _changes(row.details, there.row)
+        if not changes:
+            return "unchanged"
+        return "went_on" if went_on(there) else self._correct(row, key, there, changes)
+
+    def _create(self, row: MappedRow, key: str, known: dict[int | str, Known]) -> Arrival:
+        context = msgspec.structs.replace(
+            self._context,
+            reason=self._reason("imported from", row),
+            causation_id=f"{self._table}/{row.id}",
+            occurred_at=row.details.created_at,
+        )
+        aggregate = EXECUTIONS.aggregate.decide(
+            None, Create(details=row.details), context, self._plan.recorded_at, self._ledger
+        )
+        known[row.id] = known[key] = Known(aggregate.state(row.id), {})
+        return self._arrival(row, key, aggregate)
+
+    def _correct(self, row: MappedRow, key: str, known: Known, changes: Details) -> Arrival:
+        context = msgspec.structs.replace(
+            self._context,
+            reason=self._reason("imported again, since it had changed, from", row),
+            causation_id=f"{self._table}/{row.id}",
+            occurred_at=row.details.changes().get("completed_at"),
+        )
+        aggregate = EXECUTIONS.aggregate.restore(known.state, {})
+        now = self._plan.recorded_at
+        decided = EXECUTIONS.aggregate.decide(aggregate, Correct(changes=changes), context, now, self._ledger)
+        return self._arrival(row, key, decided)
+
+    def _arrival(self, row: MappedRow, key: str, aggregate: Any) -> Arrival:
+        [event] = aggregate.collect_events()
+        salt = self._plan.salt(row.id, event.originator_version)
+        return Arrival(encode_event(event, self._ledger, None, self._limits, salt=salt), row.id, key)
+
+    def _reason(self, what: str, row: MappedRow) -> str:
+        return f"{what} {self._table}" + (f"; {row.assumed}" if row.assumed else "")
+
+    def _refuse(self, row: MappedRow, key: str, there: Known | None, same_key: Known | None) -> None:
+        if same_key is not None:
+            raise DuplicateJobId(key=key, ledger=self._ledger, deleted=same_key.state.deleted)
+        assert there is not None
+        raise InvalidInput(
+            field="id",
+            problem=f"{row.id} is that of execution {there.state.key!r} in ledger {self._ledger!r}",
+            remedy="Import into a ledger that has given no numbers yet.",
+        )
+
+
+def _changes(details: Details, row: Mapping[str, Any]) -> Details | None:
+    """What a row tells now, where that is not what the ledger has."""
+    told = details.changes()
+    del told["id"], told["job_id"]
+    cleared: dict[str, Any] = dict.fromkeys(
+        name for name in _CLEARABLE if row.get(name) is not None and name not in told
+    )  # told before, and no more
+    changed: dict[str, Any] = {name: value for name, value in told.items() if row[name] != value} | cleared
+    return Details(**changed) if changed else None
+
+
+_CLEARABLE = ("inputs", "result", "error", "message", "run_name", "progress", "completed_at", "attributes")
+"""Fields that a row that goes back or is run again loses."""
