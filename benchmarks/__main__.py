@@ -14,7 +14,7 @@ from rich.table import Table
 
 from execution_ledger.api.runtime import tune_interpreter
 
-from . import bulk, flatness, ledgers, reads, service, snapshot, updates, upkeep
+from . import bulk, flatness, imports, ledgers, reads, service, snapshot, updates, upkeep
 from .facts import collect_facts
 from .results import Measured, load, save
 from .scale import QUICK, Scale
@@ -29,6 +29,7 @@ SCENARIOS = {
     "flatness": flatness.run,
     "snapshot": snapshot.run,
     "upkeep": upkeep.run,
+    "imports": imports.run,
     "reads": reads.run,
     "service": service.run,
 }

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from . import bulk, contenders, ledgers, reads, service, snapshot, upkeep
+from . import bulk, contenders, imports, ledgers, reads, service, snapshot, upkeep
 from .plots import Plots, draw_all
 from .results import Measured, Result
 from .tables import all_rounds, number, ratio, spread, table, verdicts
@@ -185,6 +185,24 @@ over each event.
     return "\n".join([*parts, table(["above what there was before", "MiB"], memory), all_rounds(rates)])
 
 
+def _imports(measured: Measured, _: Plots) -> str:
+    text = """\
+## Imports
+
+Rows, or events, per second into a new database: from a CRUD table in the same server, and from a backup, which is
+checked whole before it is loaded. The baseline sends the rows that the import ends in (heads, streams, events with
+their hashes, history) by COPY from files, into the same tables with the same indexes.
+"""
+    memory = [[each.contender, f"{each.median:,.1f}"] for each in measured.results if each.unit == "MiB"]
+    parts = [text]
+    for what in measured.cases("what"):
+        for number_of in measured.cases("number", what=what):
+            found = list(measured.select(what=what, number=number_of))
+            parts.append(f"{number_of:,} {what}:\n\n" + _compared(found, imports.COPY_READY))
+    rates = [result for result in measured.results if result.unit != "MiB"]
+    return "\n".join([*parts, table(["above what there was before", "MiB"], memory), all_rounds(rates)])
+
+
 def _reads(measured: Measured, _: Plots) -> str:
     text = """\
 ## Reads
@@ -236,6 +254,7 @@ _SECTIONS: dict[str, Callable[[Measured, Plots], str]] = {
     "flatness": _flatness,
     "snapshot": _snapshot,
     "upkeep": _upkeep,
+    "imports": _imports,
     "reads": _reads,
     "service": _service,
 }

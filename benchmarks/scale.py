@@ -37,6 +37,9 @@ class Scale:
     upkeep_sizes: tuple[int, int] = (100_000, 1_000_000)
     """Events in the ledgers that are rebuilt and verified."""
 
+    import_sizes: tuple[int, int] = (100_000, 1_000_000)
+    """Rows of the tables, and events of the backups, that are imported."""
+
     list_sizes: tuple[int, int] = (10_000, 1_000_000)
     """Runs in the ledgers that are listed."""
     audit_sizes: tuple[int, ...] = (1_000_000,)
@@ -78,6 +81,7 @@ QUICK = Scale(
     flat_updates=8,
     snapshot_updates=60,
     upkeep_sizes=(40, 80),
+    import_sizes=(40, 80),
     list_sizes=(200, 400),
     audit_sizes=(1_200,),
     audit_page=3,

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from . import service
+from . import imports, service
 from .bulk import BULK, COPY_ROWS, COPY_TEXT
 from .contenders import CRUD, LIBRARY, RAW, REPOSITORY, WRITER
 from .flatness import LEDGER, REPOSITORY_WAY, RUN, WRITER_WAY, size_label
@@ -151,6 +151,16 @@ def _upkeep(scenario: str, scale: Scale) -> Iterator[Target]:
         yield Target(scenario, f"Peak memory, {who}, {large:,} events: to {small:,}", {}, peak, before, most=1.3)
 
 
+def _imports(scenario: str, scale: Scale) -> Iterator[Target]:
+    small, large = scale.import_sizes
+    for what, who in imports.IMPORTS.items():
+        for number in (small, large):
+            text, case = f"{number:,} {what}, {who}: to {imports.COPY_READY}", {"what": what, "number": number}
+            yield Target(scenario, text, case, who, imports.COPY_READY, least=0.2)
+        peak, before = (imports.MEMORY.format(what=who, number=number) for number in (large, small))
+        yield Target(scenario, f"Peak memory, {who}, {large:,} {what}: to {small:,}", {}, peak, before, most=1.3)
+
+
 def _reads(scenario: str, scale: Scale) -> Iterator[Target]:
     small, large = scale.list_sizes
     for who in (LIST_FIRST, LIST_FILTERED, LIST_DEEP):
@@ -178,6 +188,7 @@ _TARGETS = {
     "flatness": _flatness,
     "snapshot": _snapshot,
     "upkeep": _upkeep,
+    "imports": _imports,
     "reads": _reads,
     "service": _service,
 }

@@ -11,7 +11,8 @@ from .conftest import Cli
 def make_table(cli: Cli, number: int = 3) -> str:
     with sqlite3.connect(cli.folder / "crud.db") as connection:
         connection.execute(
-            "CREATE TABLE executionhistory (id INTEGER PRIMARY KEY, job_id TEXT, status TEXT, created_at TEXT, cost REAL)"
+            "CREATE TABLE executionhistory "
+            "(id INTEGER PRIMARY KEY, job_id TEXT, status TEXT, created_at TEXT, cost REAL)"
         )
         rows = [(n, f"job-{n}", "COMPLETED", f"2026-01-0{n} 08:00:00", 0.5 * n) for n in range(1, number + 1)]
         connection.executemany("INSERT INTO executionhistory VALUES (?, ?, ?, ?, ?)", rows)
