@@ -13,17 +13,14 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from sqlalchemy import BigInteger, Column, Connection, LargeBinary, Table, Text, TextualSelect, column, text
-from sqlalchemy.dialects import postgresql
 
 from ..domain import EventRow, StreamState
 from .batch import Appended, Batch
 from .connections import send
 from .entity import Entity
-from .json_rows import dump_rows, rows_of
+from .json_rows import dump_rows, rows_of, type_name
 from .tables import STATUSES, command_receipts, execution_events, execution_steps, execution_streams
 from .types import to_json
-
-_DIALECT = postgresql.dialect()
 
 _STATE = ("version", "status", "started_at", "last_recorded_at", "deleted", "lease_token")
 _STREAM = ("execution_id", "job_id", *_STATE)
@@ -351,6 +348,4 @@ def _value(shape: Shape, target: Column[Any]) -> str:
 def _type(shape: Shape, target: Column[Any]) -> str:
     if isinstance(target.type, LargeBinary):
         return "bytea" if shape.single else "text"
-    # Without the collation: the target column has its own. The short name, since drivers cache no long statements.
-    name = target.type.compile(_DIALECT).partition(" COLLATE ")[0]
-    return "timestamptz" if name == "TIMESTAMP WITH TIME ZONE" else name.lower()
+    return type_name(target)

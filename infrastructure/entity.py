@@ -52,6 +52,10 @@ class Entity:
         )
 
     @cached_property
+    def _blank(self) -> dict[str, Any]:
+        return dict.fromkeys(column.name for column in self.table.columns)
+
+    @cached_property
     def _manager(self) -> Any:
         return class_mapper(self.model).class_manager
 
@@ -84,7 +88,7 @@ class Entity:
 
     def blank(self, ledger: str) -> dict[str, Any]:
         """The projected row of an entity before its first event."""
-        return dict.fromkeys(self.table.columns.keys()) | {"ledger_id": ledger}
+        return self._blank | {"ledger_id": ledger}
 
     def advance(self, row: Mapping[str, Any] | None, event: Any) -> dict[str, Any] | None:
         """The projected row, JSON as text, after one more event; None once the entity is removed."""

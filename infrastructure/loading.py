@@ -7,7 +7,7 @@ what is derived of it is written with it, so that each chunk leaves a ledger tha
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -15,14 +15,11 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Table, bindparam, delete, select, update
 
-from ..domain import EventRow, InvalidInput
+from ..domain import EventRow, InvalidInput, Payload
+from .bulk_rows import find_rows, insert_rows, update_rows
 from .codec import decode_payload
 from .entity import EXECUTIONS, Entity
-from .insert_rows import insert_rows
 from .tables import execution_events, execution_steps, execution_streams, ledgers
-
-_IN_ONE = 500
-"""Keys that one statement names."""
 
 
 class Arrival(NamedTuple):
@@ -31,6 +28,8 @@ class Arrival(NamedTuple):
     row: EventRow
     id: int | None = None
     key: str | None = None
+    payload: Payload | None = None
+    """Of `row`, where it need not be decoded."""
 
 
 class Head(NamedTuple):
@@ -55,10 +54,22 @@ def load_events(
     Whoever made the events has computed their hashes, or checked them.
     """
     if arrivals:
-        loading = _Loading(ledger, entity, _begun(connection, ledger, arrivals, entity), head.last_id)
+        loading = _Loading(ledger, entity, _begun(connection, ledger, arrivals), head.last_id)
         for arrival in arrivals:
             loading.add(arrival)
         loading.write(connection, head.size, arrivals)
+        if (head.size + len(arrivals)).bit_length() > head.size.bit_length():
+            _analyze(connection, entity)
+
+
+def _analyze(connection: Connection, entity: Entity) -> None:
+    """Tell the planner how large the tables are, each time that a ledger has doubled.
+
+    Of a table that is not analyzed yet it takes a ledger for a row or two, and reads all of it to find a few by key.
+    """
+    if connection.dialect.name == "postgresql":
+        tables = (entity.table, execution_streams, execution_steps, execution_events)
+        connection.exec_driver_sql(f"ANALYZE (SKIP_LOCKED) {', '.join(table.name for table in tables)}")
 
 
 @dataclass(slots=True)
@@ -72,9 +83,9 @@ class _Loaded:
     status: str | None = None
     started_at: datetime | None = None
     recorded_at: datetime | None = None
-    lease_token: int = 0
-    row: dict[str, Any] | None = None
-    """The projected row; None before the first event and once it is deleted."""
+    row: dict[str, Any] = field(default_factory=dict)
+    """The projected row; of one that was there before, the columns that change."""
+    deleted: bool = False
     counted: str | None = None
     """The status under which the head counts it; None where it does not."""
     is_new: bool = True
@@ -101,7 +112,7 @@ class _Loading:
         if row.version != of.version + 1:
             raise _wrong("version", f"{row.version} follows on {of.version} of execution {of.id}")
         kind = self._entity.catalog.find(row.type, row.schema_version)
-        payload = decode_payload(kind, row.schema_version, row.data)
+        payload = arrival.payload or decode_payload(kind, row.schema_version, row.data)
         changes = payload.changes()
         of.version, of.recorded_at = row.version, row.recorded_at
         of.status = changes.get("status", of.status)
@@ -111,13 +122,11 @@ class _Loading:
                 of.new_steps[step["step_id"]] = of.new_steps.get(step["step_id"], {}) | step
             else:
                 of.ended_steps.append(step)
-        if kind.removes:
-            of.row = None
-        elif of.row is not None:
-            of.row.update(changes, version=of.version, updated_at=of.recorded_at)
+        of.row.update(changes)
+        of.deleted = of.deleted or kind.removes
 
     def _begin(self, arrival: Arrival) -> _Loaded:
-        row, id, key = arrival
+        row, id, key, _ = arrival
         if id is None or key is None:
             raise _wrong("version", f"execution {row.execution_id} begins with {row.version}")
         self._last_id = max(self._last_id, id)
@@ -128,11 +137,14 @@ class _Loading:
     def write(self, connection: Connection, position: int, arrivals: Sequence[Arrival]) -> None:
         """Write all of it: streams, history, steps, events, and the head."""
         history, ledger = self._entity.table, self._ledger
-        moved = [of.id for of in self._all.values() if not of.is_new]
-        _delete(connection, execution_streams, ledger, moved)
-        _delete(connection, history, ledger, moved)
-        insert_rows(connection, execution_streams, [self._stream(of) for of in self._all.values()])
-        insert_rows(connection, history, [of.row for of in self._all.values() if of.row is not None])
+        new = [of for of in self._all.values() if of.is_new]
+        moved = [of for of in self._all.values() if not of.is_new]
+        insert_rows(connection, execution_streams, [self._new_stream(of) for of in new])
+        update_rows(connection, execution_streams, ledger, [(of.id, self._stream(of)) for of in moved])
+        insert_rows(connection, history, [of.row | self._version(of) for of in new if not of.deleted])
+        still = [(of.id, of.row | self._version(of)) for of in moved if not of.deleted]
+        update_rows(connection, history, ledger, still)
+        _delete(connection, history, ledger, [of.id for of in moved if of.deleted])
         insert_rows(connection, execution_steps, [step for of in self._all.values() for step in self._steps(of)])
         self._end_steps(connection)
         insert_rows(
@@ -145,21 +157,25 @@ class _Loading:
         )
         self._move_head(connection, len(arrivals))
 
+    def _new_stream(self, of: _Loaded) -> dict[str, Any]:
+        key = {"ledger_id": self._ledger, "execution_id": of.execution_id, "id": of.id, "job_id": of.key}
+        return key | self._stream(of)
+
     def _stream(self, of: _Loaded) -> dict[str, Any]:
         return {
-            "ledger_id": self._ledger,
-            "execution_id": of.execution_id,
-            "id": of.id,
-            "job_id": of.key,
             "version": of.version,
             "status": of.status,
             "started_at": of.started_at,
             "last_recorded_at": of.recorded_at,
-            "deleted": of.row is None,
-            "lease_token": of.lease_token,
+            "deleted": of.deleted,
         }
 
+    def _version(self, of: _Loaded) -> dict[str, Any]:
+        return {"version": of.version, "updated_at": of.recorded_at}
+
     def _steps(self, of: _Loaded) -> Iterable[dict[str, Any]]:
+        if not of.new_steps:
+            return ()
         blank = dict.fromkeys(column.name for column in execution_steps.columns)
         blank |= {"ledger_id": self._ledger, "execution_id": of.execution_id}
         return (blank | step for step in of.new_steps.values())
@@ -179,7 +195,7 @@ class _Loading:
     def _move_head(self, connection: Connection, events: int) -> None:
         counts: Counter[str] = Counter()
         for of in self._all.values():
-            now = None if of.row is None else of.status
+            now = None if of.deleted else of.status
             for status, step in ((of.counted, -1), (now, 1)):
                 if status is not None:
                     counts["executions"] += step
@@ -190,33 +206,21 @@ class _Loading:
         connection.execute(update(ledgers).where(head.ledger_id == self._ledger).values(values))
 
 
-def _begun(connection: Connection, ledger: str, arrivals: Sequence[Arrival], entity: Entity) -> dict[UUID, _Loaded]:
+def _begun(connection: Connection, ledger: str, arrivals: Sequence[Arrival]) -> dict[UUID, _Loaded]:
     """The entities that are there already, of those that the events are about."""
-    wanted = list({arrival.row.execution_id for arrival in arrivals if arrival.row.version > 1})
-    stream, history = execution_streams.c, entity.table.c
-    found: dict[UUID, _Loaded] = {}
-    for part in _parts(wanted):
-        chosen = select(execution_streams).where(stream.ledger_id == ledger, stream.execution_id.in_(part))
-        for row in connection.execute(chosen):
-            found[row.execution_id] = _Loaded(
-                row.execution_id, row.id, row.job_id, row.version, row.status, row.started_at, row.last_recorded_at,
-                row.lease_token, counted=None if row.deleted else row.status, is_new=False,
-            )  # fmt: skip
-    ids = {of.id: of for of in found.values()}
-    for part in _parts(list(ids)):
-        rows = select(entity.table).where(history.ledger_id == ledger, history.id.in_(part))
-        for row in connection.execute(rows).mappings():
-            ids[row["id"]].row = dict(row)
-    return found
+    wanted = {arrival.row.execution_id for arrival in arrivals if arrival.row.version > 1}
+    return {
+        row.execution_id: _Loaded(
+            row.execution_id, row.id, row.job_id, row.version, row.status, row.started_at, row.last_recorded_at,
+            deleted=row.deleted, counted=None if row.deleted else row.status, is_new=False,
+        )
+        for row in find_rows(connection, execution_streams, ledger, "execution_id", wanted)
+    }  # fmt: skip
 
 
 def _delete(connection: Connection, table: Table, ledger: str, ids: Sequence[int]) -> None:
-    for part in _parts(ids):
-        connection.execute(delete(table).where(table.c.ledger_id == ledger, table.c.id.in_(part)))
-
-
-def _parts(keys: Sequence[Any]) -> Iterator[Sequence[Any]]:
-    return (keys[at : at + _IN_ONE] for at in range(0, len(keys), _IN_ONE))
+    if ids:
+        connection.execute(delete(table).where(table.c.ledger_id == ledger, table.c.id.in_(ids)))
 
 
 def _wrong(field: str, problem: str) -> InvalidInput:

@@ -10,11 +10,14 @@ from typing import Any, Literal, NamedTuple
 from sqlalchemy import Connection, Engine, func, or_, select
 
 from ...domain import Context, InvalidInput, LedgerError, Limits, check_ledger, make_context
+from ..ahead import ahead
+from ..bulk_rows import find_rows
 from ..database_errors import translated
 from ..entity import EXECUTIONS
 from ..event_store import EventStore, utc_now
 from ..loading import Arrival, load_events, lock_head
 from ..short_transactions import short_transaction
+from ..streams import to_state
 from ..tables import execution_events, execution_streams
 from .genesis import Known, Maker
 from .mapping import ColumnMapping, MappedRow
@@ -22,8 +25,6 @@ from .plans import begin_plan, finish_plan, move_plan, new_plan
 from .source import CrudTable
 
 _WENT_ON = "it has changed, and so has the execution: what the ledger has stays"
-_KEYS = 500
-"""That one statement names."""
 
 
 class RowReport(NamedTuple):
@@ -123,17 +124,16 @@ class CrudImport:
                 repeated = frozenset()
             maker = Maker(self._ledger, self._table.name, plan, self._context, self._limits)
             seen: dict[int | str, Known] = {}
-            for page in self._table.pages(plan.done_id):
-                rows = list(self._mapped(page, report, on_row))
+            for last_id, rows, refused in ahead(self._pages(plan.done_id)):
                 if dry_run:
                     with self._engine.connect() as connection:
                         known = seen | _find_known(connection, self._ledger, rows)
                         _, part = self._make(connection, rows, known, maker)
                         seen |= {key: of for key, of in known.items() if key in repeated}
                 else:
-                    part = self._import(rows, maker, page[-1][self._table.id_column])
-                report.rows += len(page)
-                _add(report, part, on_row)
+                    part = self._import(rows, maker, last_id)
+                report.rows += len(rows) + len(refused)
+                _add(report, [*refused, *part], on_row)
                 on_progress(report)
             if not dry_run:
                 with short_transaction(self._engine) as connection:
@@ -167,13 +167,17 @@ class CrudImport:
                 became.append(_Row(made, row.id, _WENT_ON if made == "went_on" else None))
         return arrivals, became
 
-    def _mapped(self, page: Sequence[Any], report: ImportReport, tell: Tell) -> Iterator[MappedRow]:
-        for row in page:
-            try:
-                yield self._mapping.map(row)
-            except (InvalidInput, ValueError, TypeError, OverflowError) as error:
-                report.refused += 1
-                tell(RowReport("refused", row[self._table.id_column], str(error)))
+    def _pages(self, after: int | None) -> Iterator[tuple[int, list[MappedRow], list[_Row]]]:
+        """Of each page the last number, what its rows tell, and those that tell nothing."""
+        for page in self._table.pages(after):
+            rows: list[MappedRow] = []
+            refused: list[_Row] = []
+            for row in page:
+                try:
+                    rows.append(self._mapping.map(row))
+                except (InvalidInput, ValueError, TypeError, OverflowError) as error:
+                    refused.append(_Row("refused", row[self._table.id_column], str(error)))
+            yield page[-1][self._table.id_column], rows, refused
 
     def _went_on(self, connection: Connection, known: Known) -> bool:
         """Whether anybody but an import of this table wrote about an execution."""
@@ -189,15 +193,14 @@ class CrudImport:
 
 def _find_known(connection: Connection, ledger: str, rows: Sequence[MappedRow]) -> dict[int | str, Known]:
     """The executions that have the number or the key of a row, by both."""
-    stream, history = execution_streams.c, EXECUTIONS.table
-    same = (history.c.ledger_id == stream.ledger_id) & (history.c.id == stream.id)
     found: dict[int | str, Known] = {}
-    for at in range(0, len(rows), _KEYS):
-        part = rows[at : at + _KEYS]
-        which = (stream.id.in_([row.id for row in part]), stream.job_id.in_([row.details.job_id for row in part]))
-        for condition in which:
-            columns = [column.label(f"history_{column.name}") for column in history.c]
-            statement = select(execution_streams, *columns).outerjoin_from(execution_streams, history, same)
-            for row in connection.execute(statement.where(stream.ledger_id == ledger, condition)):
-                found[row.id] = found[row.job_id] = Known.of(row)
+    keys = {"id": [row.id for row in rows], "job_id": [row.details.job_id for row in rows]}
+    states = {
+        row.id: to_state(row)
+        for column, wanted in keys.items()
+        for row in find_rows(connection, execution_streams, ledger, column, wanted)
+    }
+    history = {row.id: row._mapping for row in find_rows(connection, EXECUTIONS.table, ledger, "id", states)}
+    for id, state in states.items():
+        found[id] = found[state.key] = Known(state, history.get(id, {}))
     return found

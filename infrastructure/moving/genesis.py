@@ -12,7 +12,6 @@ from ...domain.details import Details
 from ..codec import encode_event
 from ..entity import EXECUTIONS
 from ..loading import Arrival
-from ..streams import to_state
 from .mapping import MappedRow
 from .plans import Plan
 
@@ -23,12 +22,6 @@ class Known(NamedTuple):
     state: StreamState
     row: Mapping[str, Any]
     """Its projected row."""
-
-    @classmethod
-    def of(cls, row: Any) -> Known:
-        """Of the columns of its stream, and those of its history behind `history_`."""
-        names = EXECUTIONS.table.columns.keys()
-        return cls(to_state(row), {name: getattr(row, f"history_{name}") for name in names})
 
 
 class Maker:
@@ -90,7 +83,7 @@ class Maker:
     def _arrival(self, row: MappedRow, key: str, aggregate: Any) -> Arrival:
         [event] = aggregate.collect_events()
         salt = self._plan.salt(row.id, event.originator_version)
-        return Arrival(encode_event(event, self._ledger, None, self._limits, salt=salt), row.id, key)
+        return Arrival(encode_event(event, self._ledger, None, self._limits, salt=salt), row.id, key, event.data)
 
     def _reason(self, what: str, row: MappedRow) -> str:
         return f"{what} {self._table}" + (f"; {row.assumed}" if row.assumed else "")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, tzinfo
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -44,6 +44,12 @@ class ColumnMapping:
 
         Times without a zone are of `zone`.
         """
+        self._id = id_column
+        self._zone = zone
+        self._updated = "updated_at" if "updated_at" in columns else None
+        self._statuses = {
+            name.strip().lower(): parse_status(value, "status").value for name, value in (statuses or {}).items()
+        }
         given = dict(fields or {})
         for name, column in given.items():
             if name not in _TAKEN:
@@ -62,26 +68,23 @@ class ColumnMapping:
                 remedy=f"Name the column that tells runs apart: --map job_id=COLUMN. There are: {', '.join(columns)}.",
             )
         used = {id_column, *self.fields.values(), *ignore}
+        self._converters = [(name, column, self._converter(name)) for name, column in self.fields.items()]
         self.attributes = tuple(column for column in columns if column not in used)
-        self._id = id_column
-        self._zone = zone
-        self._updated = "updated_at" if "updated_at" in columns else None
-        self._statuses = {
-            name.strip().lower(): parse_status(value, "status").value for name, value in (statuses or {}).items()
-        }
 
     def map(self, row: Mapping[Any, Any]) -> MappedRow:
         """What a row tells; refused where it tells nothing that an execution could be."""
-        data = {name: self._convert(name, row[column]) for name, column in self.fields.items()}
+        data: dict[str, Any] = {}
+        for name, column, convert in self._converters:
+            if (value := row[column]) is not None:
+                data[name] = convert(value)
         if kept := {name: _plain(row[name]) for name in self.attributes if row[name] is not None}:
             own = data.get("attributes")
             data["attributes"] = kept | (own if isinstance(own, dict) else {})
         if data.get("status") is None:
             raise InvalidInput(field="status", problem="is missing", remedy="Set it in the table, or map its column.")
         assumed = self._complete(data, row)
-        given = {name: value for name, value in data.items() if value is not None}
-        details = parse_details(given, creating=True)
-        if details.status not in TERMINAL and "completed_at" in given:
+        details = parse_details(data, creating=True)
+        if details.status not in TERMINAL and "completed_at" in data:
             raise InvalidInput(
                 field="completed_at",
                 problem=f"is set while the row is {details.status}",
@@ -92,7 +95,8 @@ class ColumnMapping:
 
     def _complete(self, data: dict[str, Any], row: Mapping[Any, Any]) -> str | None:
         """Fill in the times that must be there, from those that are, and tell which."""
-        updated = None if self._updated is None else self._convert("created_at", row[self._updated])
+        updated = None if self._updated is None else row[self._updated]
+        updated = None if updated is None else self._time("updated_at", updated)
         status, assumed = ExecutionStatus(data["status"]), []
         known = {name: data.get(name) for name in ("completed_at", "started_at", "created_at")}
         if known["created_at"] is None:
@@ -111,29 +115,23 @@ class ColumnMapping:
             data["started_at"] = data["created_at"]
             assumed.append("started_at was not set, so created_at stands for it")
         data.setdefault("attempt", 1)
-        if data["attempt"] is None:
-            data["attempt"] = 1
         return "; ".join(assumed) or None
 
-    def _convert(self, name: str, value: Any) -> Any:
-        """A value as a caller of the repository would give it."""
-        if value is None:
-            return None
+    def _converter(self, name: str) -> Callable[[Any], Any]:
+        """What makes a value of a field such as a caller of the repository would give."""
         match FIELDS[name].kind:
             case "status":
-                return parse_status(self._statuses.get(str(value).strip().lower(), value), name).value
+                return lambda value: parse_status(self._statuses.get(str(value).strip().lower(), value), name).value
             case "time":
-                return self._time(name, value)
+                return lambda value: self._time(name, value)
             case "text":
-                return value if isinstance(value, str) else str(_plain(value))
-            case "json" | "object":
-                return _json(value)
-            case "integer" if not isinstance(value, bool) and float(value).is_integer():
-                return int(value)
+                return lambda value: value if isinstance(value, str) else str(_plain(value))
+            case "integer":
+                return lambda value: int(value) if not isinstance(value, bool) and float(value).is_integer() else value
             case "fraction":
-                return float(value)
+                return float
             case _:
-                return value
+                return _json
 
     def _time(self, name: str, value: Any) -> datetime:
         if isinstance(value, str):

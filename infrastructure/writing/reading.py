@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -12,12 +12,11 @@ from sqlalchemy import Connection, Table, TextualSelect, text
 
 from ...domain import Create, StreamState, stream_id
 from ...domain.aggregate import Step
-from ..json_rows import dump_rows, rows_of
+from ..json_rows import dump_keys, keys_of
 from ..requests import Request
 from ..stream_memory import memory_of
 from ..streams import STREAM, StoredReceipt, to_state
 from ..tables import command_receipts, execution_steps, execution_streams
-from ..types import to_json, to_sqlite
 
 Target = int | UUID
 
@@ -112,8 +111,7 @@ class _Finder:
         if not found:
             return []
         names = ("ledger_id", column, "step_id")
-        rows = [dict(zip(names, to_sqlite(key) if self._dialect == "sqlite" else key, strict=False)) for key in found]
-        parameters = {"keys": to_json(rows) if self._dialect == "sqlite" else dump_rows(rows)}
+        parameters = {"keys": dump_keys(self._dialect, names, found)}
         if self._ledger is not None:
             parameters["ledger_id"] = self._ledger
         return list(self._connection.execute(_statement(self._dialect, what, column, self._ledger is None), parameters))
@@ -144,13 +142,7 @@ def _statement(dialect: str, what: str, column: str, many: bool) -> TextualSelec
         end = "ORDER BY s.ledger_id, s.id" + ("" if dialect == "sqlite" else " FOR UPDATE OF s")
     statement = (
         f"SELECT {', '.join(f's.{name}' for name in names)} "
-        f"FROM ({_keys(dialect, {name: _TYPES[name] for name in ('ledger_id', *keys)})}) k "
+        f"FROM ({keys_of(dialect, 'keys', {name: _TYPES[name] for name in ('ledger_id', *keys)})}) k "
         f"{join} {table.name} s ON s.ledger_id = {ledger} AND {on} {end}"
     )
     return text(statement).columns(*(table.c[name] for name in names))
-
-
-def _keys(dialect: str, fields: Mapping[str, str]) -> str:
-    if dialect == "sqlite":
-        return f"SELECT {', '.join(f'value ->> {name!r} AS {name}' for name in fields)} FROM json_each(:keys)"
-    return f"SELECT * FROM {rows_of('keys', fields)}"

@@ -8,6 +8,7 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
+from msgspec.structs import astuple
 from sqlalchemy import LargeBinary, Table, Uuid
 
 from ...domain import EventRow, InvalidInput, leaf_hash, payload_digest
@@ -69,7 +70,8 @@ class Event(msgspec.Struct, frozen=True, array_like=True, tag_field="line", tag=
 
     def arrival(self) -> Arrival:
         """As it is loaded."""
-        return Arrival(EventRow(*(getattr(self, name) for name in EventRow._fields)), self.id, self.key)
+        id, key, *row = astuple(self)
+        return Arrival(EventRow(*row), id, key)
 
 
 class Token(msgspec.Struct, frozen=True, array_like=True, tag_field="line", tag="token"):

@@ -5,7 +5,8 @@ from __future__ import annotations
 import gzip
 import os
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,6 +16,7 @@ from sqlalchemy import Connection, Engine, bindparam, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from ...domain import InvalidInput, LedgerBusy, Tree, check_ledger
+from ...infrastructure.ahead import ahead
 from ...infrastructure.database_errors import translated
 from ...infrastructure.loading import load_events, lock_head
 from ...infrastructure.root import compute_root
@@ -45,42 +47,56 @@ def restore(engine: Engine, path: str | os.PathLike[str], *, on_progress: Tell |
     meanwhile leaves the first part of the ledger; begun again, this goes on from there.
     """
     file, tell = Path(path), on_progress or (lambda what, done, size: None)
-    header, end = _check(file, tell)
-    present = _prepare(engine, header)
+    header = _header(file)
     with translated():
-        _check_begun(engine, file, header, end, present)
-        after = present
-        for chunk in _chunks(islice(_events(file), present, None)):
+        present = _size(engine, header.ledger)
+        end, begun = _check(file, header, present, tell)
+        _check_begun(engine, header, end, present, begun)
+        if present is None:
             with short_transaction(engine) as connection:
-                head = lock_head(connection, header.ledger)
-                if head.size != after:
-                    raise LedgerBusy(
-                        problem=f"ledger {header.ledger!r} has {head.size} events and not {after}, so somebody else "
-                        "writes to it",
-                        remedy="Let nobody write to it, and restore it again.",
-                    )
-                load_events(connection, header.ledger, [each.arrival() for each in chunk], head)
-            after += len(chunk)
-            tell("load", after, end.size)
-        _load_beside(engine, file, header.ledger)
-    return Restored(header.ledger, end.size, end.root, end.size - present)
+                values = {"ledger_id": header.ledger, "created_at": header.created_at}
+                connection.execute(insert(ledgers).values(values))
+        after = present or 0
+        for chunk in ahead(_chunks(_lines(file), after)):
+            with short_transaction(engine) as connection:
+                if isinstance(chunk, _Events):
+                    _load(connection, header.ledger, chunk, after)
+                else:
+                    _load_beside(connection, header.ledger, chunk)
+            if isinstance(chunk, _Events):
+                after += len(chunk)
+                tell("load", after, end.size)
+    return Restored(header.ledger, end.size, end.root, end.size - (present or 0))
 
 
-def _check(file: Path, tell: Tell) -> tuple[Header, End]:
-    """Read all of it, and refuse what is not whole."""
-    lines = _lines(file)
-    header = next(lines, None)
+def _header(file: Path) -> Header:
+    with closing(_lines(file)) as lines:
+        header = next(lines, None)
     if not isinstance(header, Header) or header.format != FORMAT:
         raise _refused(file, "is no backup of a ledger", "Name a file that `execution-ledger export ledger` wrote.")
     if header.version != VERSION:
         raise _refused(file, f"is of format {header.version}", "Upgrade execution-ledger.")
     check_ledger(header.ledger)
+    return header
+
+
+def _size(engine: Engine, ledger: str) -> int | None:
+    """How many events there are already; None where there is no such ledger."""
+    with engine.connect() as connection:
+        return connection.execute(select(ledgers.c.size).where(ledgers.c.ledger_id == ledger)).scalar()
+
+
+def _check(file: Path, header: Header, present: int | None, tell: Tell) -> tuple[End, bytes]:
+    """Read all of it, and refuse what is not whole. Answers the root of the first `present` events, too."""
     tree, rows, end = Tree(), 0, None
-    for line in lines:
+    begun = tree.root
+    for line in islice(_lines(file), 1, None):
         match line:
             case Event():
                 check_hashes(header.ledger, tree.size + 1, line.arrival().row)
                 tree.append(line.leaf_hash)
+                if tree.size == present:
+                    begun = tree.root
                 if tree.size % _CHUNK == 0:
                     tell("check", tree.size, header.size)
             case Token():
@@ -96,26 +112,15 @@ def _check(file: Path, tell: Tell) -> tuple[Header, End]:
         raise _refused(file, "is cut off", "Take one that is whole.")
     if (tree.size, tree.root, rows) != (end.size, end.root, end.rows) or end.size != header.size:
         raise _refused(file, "does not hold the events that its root tells of", "Take one that nobody changed.")
-    return header, end
+    return end, begun
 
 
-def _prepare(engine: Engine, header: Header) -> int:
-    """See to it that there is a head, and answer how many events it has."""
-    with translated(), short_transaction(engine) as connection:
-        which = ledgers.c.ledger_id == header.ledger
-        size = connection.execute(select(ledgers.c.size).where(which)).scalar()
-        if size is None:
-            values = {"ledger_id": header.ledger, "created_at": header.created_at}
-            connection.execute(insert(ledgers).values(values))
-        return size or 0
-
-
-def _check_begun(engine: Engine, file: Path, header: Header, end: End, present: int) -> None:
-    tree = Tree()
-    for event in islice(_events(file), present):
-        tree.append(event.leaf_hash)
+def _check_begun(engine: Engine, header: Header, end: End, present: int | None, begun: bytes) -> None:
+    """Refuse a ledger that holds something else."""
+    if not present:
+        return
     with engine.connect() as connection:
-        same = present <= end.size and compute_root(connection, header.ledger, present).root == tree.root
+        same = present <= end.size and compute_root(connection, header.ledger, present).root == begun
     if not same:
         raise InvalidInput(
             field="FILE",
@@ -124,17 +129,23 @@ def _check_begun(engine: Engine, file: Path, header: Header, end: End, present: 
         )
 
 
-def _load_beside(engine: Engine, file: Path, ledger: str) -> None:
-    rest = (line for line in _lines(file) if isinstance(line, (Token, Beside)))
-    while lines := list(islice(rest, _CHUNK)):
-        with short_transaction(engine) as connection:
-            if tokens := [line for line in lines if isinstance(line, Token)]:
-                _set_tokens(connection, ledger, tokens)
-            for name, table in BESIDE.items():
-                rows = [line.row(ledger) for line in lines if isinstance(line, Beside) and line.table == name]
-                if rows:
-                    kind: Any = sqlite if connection.dialect.name == "sqlite" else postgresql
-                    connection.execute(kind.insert(table).on_conflict_do_nothing(), rows)
+def _load(connection: Connection, ledger: str, events: _Events, after: int) -> None:
+    head = lock_head(connection, ledger)
+    if head.size != after:
+        raise LedgerBusy(
+            problem=f"ledger {ledger!r} has {head.size} events and not {after}, so somebody else writes to it",
+            remedy="Let nobody write to it, and restore it again.",
+        )
+    load_events(connection, ledger, [each.arrival() for each in events], head)
+
+
+def _load_beside(connection: Connection, ledger: str, lines: _Rest) -> None:
+    if tokens := [line for line in lines if isinstance(line, Token)]:
+        _set_tokens(connection, ledger, tokens)
+    for name, table in BESIDE.items():
+        if rows := [line.row(ledger) for line in lines if isinstance(line, Beside) and line.table == name]:
+            kind: Any = sqlite if connection.dialect.name == "sqlite" else postgresql
+            connection.execute(kind.insert(table).on_conflict_do_nothing(), rows)
 
 
 def _set_tokens(connection: Connection, ledger: str, tokens: list[Token]) -> None:
@@ -147,24 +158,38 @@ def _set_tokens(connection: Connection, ledger: str, tokens: list[Token]) -> Non
     connection.execute(statement, [{"of": each.execution_id, "to": each.lease_token} for each in tokens])
 
 
-def _chunks(events: Iterator[Event]) -> Iterator[list[Event]]:
-    chunk: list[Event] = []
-    data = 0
-    for event in events:
-        chunk.append(event)
-        data += len(event.data or "")
+class _Events(list[Event]):
+    """Events of one transaction."""
+
+
+class _Rest(list[Token | Beside]):
+    """What stands behind the events, as much as goes into one transaction."""
+
+
+def _chunks(lines: Iterator[Line], present: int) -> Iterator[_Events | _Rest]:
+    """What is to be loaded, without the first `present` events."""
+    chunk: _Events | _Rest = _Events()
+    data = skipped = 0
+    for line in lines:
+        if isinstance(line, Event):
+            if skipped < present:
+                skipped += 1
+                continue
+            data += len(line.data or "")
+        elif isinstance(line, (Token, Beside)):
+            if isinstance(chunk, _Events):
+                yield chunk
+                chunk, data = _Rest(), 0
+        else:
+            continue
+        chunk.append(line)  # type: ignore[arg-type]
         if len(chunk) == _CHUNK or data >= _DATA:
             yield chunk
-            chunk, data = [], 0
-    if chunk:
-        yield chunk
+            chunk, data = type(chunk)(), 0
+    yield chunk
 
 
-def _events(file: Path) -> Iterator[Event]:
-    return (line for line in _lines(file) if isinstance(line, Event))
-
-
-def _lines(file: Path) -> Iterator[Line]:
+def _lines(file: Path) -> Generator[Line]:
     decode = msgspec.json.Decoder(Line).decode
     number = 0
     try:

@@ -8,8 +8,8 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Engine, select
 
+from ...infrastructure.bulk_rows import insert_rows
 from ...infrastructure.connections import LOCK_TIMEOUT
-from ...infrastructure.insert_rows import insert_rows
 from ...infrastructure.root import read_size
 from ...infrastructure.tables import ExecutionHistory, execution_events, execution_streams, ledgers
 from ..beside import built, earlier
