@@ -32,6 +32,8 @@ MEMORY = "peak memory of {what}, {number:,}"
 
 _LENGTH = 4
 """Events of a run in the backup."""
+_AT_ONCE = 1_000
+"""Runs that went on side by side."""
 _TABLES = ("ledgers", "execution_streams", "execution_events", "execution_history")
 _BLOCK = 2**17
 _CRUD = """
@@ -77,7 +79,8 @@ def _prepare_crud(world: World, source: str, rows: int, folder: Path) -> tuple[W
 
 
 def _prepare_backup(world: World, source: str, events: int, folder: Path) -> tuple[Work, Path]:
-    fill(source, [Runs(events // _LENGTH, _LENGTH)], world.console)
+    at_once = min(_AT_ONCE, events // _LENGTH)
+    fill(source, [Runs(at_once, _LENGTH)] * (events // _LENGTH // at_once), world.console)
     engine = create_sync_engine(source)
     back_up_to_file(engine, folder / "ledger.gz")
     engine.dispose()

@@ -190,8 +190,9 @@ def _imports(measured: Measured, _: Plots) -> str:
 ## Imports
 
 Rows, or events, per second into a new database: from a CRUD table in the same server, and from a backup, which is
-checked whole before it is loaded. The baseline sends the rows that the import ends in (heads, streams, events with
-their hashes, history) by COPY from files, into the same tables with the same indexes.
+checked whole before it is loaded, and in which a thousand runs went on at a time. The baseline sends the rows that the
+import ends in (heads, streams, events with their hashes, history) by COPY from files, into the same tables with the
+same indexes.
 """
     memory = [[each.contender, f"{each.median:,.1f}"] for each in measured.results if each.unit == "MiB"]
     parts = [text]

@@ -37,7 +37,7 @@ class Scale:
     upkeep_sizes: tuple[int, int] = (100_000, 1_000_000)
     """Events in the ledgers that are rebuilt and verified."""
 
-    import_sizes: tuple[int, int] = (50_000, 60_000)
+    import_sizes: tuple[int, int] = (100_000, 1_000_000)
     """Rows of the tables, and events of the backups, that are imported."""
 
     list_sizes: tuple[int, int] = (10_000, 1_000_000)

@@ -24,8 +24,10 @@ from ...infrastructure.short_transactions import short_transaction
 from ...infrastructure.tables import execution_streams, ledgers
 from .lines import BESIDE, FORMAT, VERSION, Beside, End, Event, Header, Line, Token, check_hashes
 
-_CHUNK, _DATA = 2_000, 16 * 1024 * 1024
-"""Events and characters of payloads that are loaded in one transaction."""
+_CHUNK, _DATA = 10_000, 16 * 1024 * 1024
+"""Events and characters of payloads that are loaded in one transaction: most runs begin and end in one."""
+_TOLD = 1_000
+"""Events after which the check tells how far it is."""
 
 Tell = Callable[[str, int, int], object]
 
@@ -97,7 +99,7 @@ def _check(file: Path, header: Header, present: int | None, tell: Tell) -> tuple
                 tree.append(line.leaf_hash)
                 if tree.size == present:
                     begun = tree.root
-                if tree.size % _CHUNK == 0:
+                if tree.size % _TOLD == 0:
                     tell("check", tree.size, header.size)
             case Token():
                 rows += 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 import time
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
-from execution_ledger.infrastructure import create_sync_engine
+from execution_ledger.infrastructure import GroupWriter, create_sync_engine, migrate
 from execution_ledger.infrastructure.tables import ledgers
 from execution_ledger.projections import LedgerQueries
 from support import Database
@@ -67,15 +68,21 @@ def write_to_new(cli: Cli) -> None:
     write(cli, three_runs)
 
 
+SIZE = 25_000
+
+
 @pytest.fixture(scope="module")
 def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A backup that takes a while to load."""
     folder = tmp_path_factory.mktemp("large")
     cli = Cli(f"sqlite:///{folder}/ledger.db", folder)
-    rows = ("{\"eventType\":\"START\",\"eventTime\":\"2026-01-01T00:00:00Z\",\"run\":{\"runId\":\"%s\"},"
-            "\"job\":{\"namespace\":\"n\",\"name\":\"j\"},\"producer\":\"p\",\"schemaURL\":\"s\"}\n")  # fmt: skip
-    (folder / "events.ndjson").write_text("".join(rows % f"00000000-0000-4000-8000-{n:012}" for n in range(3_000)))
-    assert cli.run("import", "openlineage", "events.ndjson").returncode == 0
+    migrate(cli.url)
+
+    async def fill() -> None:
+        async with GroupWriter(cli.url) as writer:
+            await writer.create_many({"job_id": f"job-{n}", "message": "m" * (n % 50)} for n in range(SIZE))
+
+    asyncio.run(fill())
     assert cli.run("export", "ledger", "all.gz").returncode == 0
     return folder / "all.gz"
 
@@ -92,9 +99,9 @@ def test_an_import_that_is_killed_gives_the_same_root_when_it_is_run_again(
     process.kill()
     process.communicate()
     begun = size(cli)
-    assert 0 < begun < 9_000
+    assert 0 < begun < SIZE
     ran = cli.run("import", "ledger", "all.gz")
-    assert f", {9_000 - begun:,} of them loaded now, root " in ran.stderr.decode()
+    assert f", {SIZE - begun:,} of them loaded now, root " in ran.stderr.decode()
     source = Cli(f"sqlite:///{large.parent}/ledger.db", large.parent)
     assert cli.ask(root) == source.ask(root)
     assert cli.run("verify").returncode == 0
