@@ -19,7 +19,7 @@ from ..loading import Arrival, load_events, lock_head
 from ..short_transactions import short_transaction
 from ..streams import to_state
 from ..tables import execution_events, execution_streams
-from .genesis import Known, Maker
+from .genesis import Begun, Known, Maker
 from .mapping import ColumnMapping, MappedRow
 from .plans import begin_plan, finish_plan, move_plan, new_plan
 from .source import CrudTable
@@ -54,6 +54,13 @@ class ImportReport:
 
 
 Tell = Callable[[RowReport], object]
+
+
+class _Ready(NamedTuple):
+    """A row that tells something, and its first event if that was made ahead."""
+
+    row: MappedRow
+    begun: Begun | None
 
 
 class _Row(NamedTuple):
@@ -103,6 +110,8 @@ class CrudImport:
         self._limits = limits
         self._clock = clock
         self._source = table.address
+        self._is_fresh = False
+        """Whether most rows are new, so that their events are best made ahead."""
 
     def run(
         self,
@@ -121,10 +130,11 @@ class CrudImport:
                 with short_transaction(self._engine) as connection:
                     EventStore(clock=self._clock).ensure_ledgers(connection, [self._ledger])
                     plan = begin_plan(connection, self._ledger, self._source, self._clock())
+                    self._is_fresh = plan.done_id is not None or not lock_head(connection, self._ledger).last_id
                 repeated = frozenset()
             maker = Maker(self._ledger, self._table.name, plan, self._context, self._limits)
             seen: dict[int | str, Known] = {}
-            for last_id, rows, refused in ahead(self._pages(plan.done_id)):
+            for last_id, rows, refused in ahead(self._pages(plan.done_id, maker)):
                 if dry_run:
                     with self._engine.connect() as connection:
                         known = seen | _find_known(connection, self._ledger, rows)
@@ -140,7 +150,7 @@ class CrudImport:
                     finish_plan(connection, self._ledger, self._source, self._clock())
         return report
 
-    def _import(self, rows: Sequence[MappedRow], maker: Maker, done_id: int) -> list[_Row]:
+    def _import(self, rows: Sequence[_Ready], maker: Maker, done_id: int) -> list[_Row]:
         with short_transaction(self._engine) as connection:
             head = lock_head(connection, self._ledger)
             arrivals, made = self._make(connection, rows, _find_known(connection, self._ledger, rows), maker)
@@ -149,14 +159,16 @@ class CrudImport:
         return made
 
     def _make(
-        self, connection: Connection, rows: Sequence[MappedRow], known: dict[int | str, Known], maker: Maker
+        self, connection: Connection, rows: Sequence[_Ready], known: dict[int | str, Known], maker: Maker
     ) -> tuple[list[Arrival], list[_Row]]:
         """The events of some rows, and what becomes of each."""
         arrivals: list[Arrival] = []
         became: list[_Row] = []
-        for row in rows:
+        for row, begun in rows:
             try:
-                made = maker.make(row, known, lambda of: not self._prefer_table and self._went_on(connection, of))
+                made = maker.make(
+                    row, known, lambda of: not self._prefer_table and self._went_on(connection, of), begun
+                )
             except LedgerError as error:
                 became.append(_Row("refused", row.id, str(error)))
                 continue
@@ -167,14 +179,15 @@ class CrudImport:
                 became.append(_Row(made, row.id, _WENT_ON if made == "went_on" else None))
         return arrivals, became
 
-    def _pages(self, after: int | None) -> Iterator[tuple[int, list[MappedRow], list[_Row]]]:
+    def _pages(self, after: int | None, maker: Maker) -> Iterator[tuple[int, list[_Ready], list[_Row]]]:
         """Of each page the last number, what its rows tell, and those that tell nothing."""
         for page in self._table.pages(after):
-            rows: list[MappedRow] = []
+            rows: list[_Ready] = []
             refused: list[_Row] = []
             for row in page:
                 try:
-                    rows.append(self._mapping.map(row))
+                    mapped = self._mapping.map(row)
+                    rows.append(_Ready(mapped, maker.begin(mapped) if self._is_fresh else None))
                 except (InvalidInput, ValueError, TypeError, OverflowError) as error:
                     refused.append(_Row("refused", row[self._table.id_column], str(error)))
             yield page[-1][self._table.id_column], rows, refused
@@ -191,10 +204,10 @@ class CrudImport:
         return connection.execute(others).scalar_one() > 0
 
 
-def _find_known(connection: Connection, ledger: str, rows: Sequence[MappedRow]) -> dict[int | str, Known]:
+def _find_known(connection: Connection, ledger: str, rows: Sequence[_Ready]) -> dict[int | str, Known]:
     """The executions that have the number or the key of a row, by both."""
     found: dict[int | str, Known] = {}
-    keys = {"id": [row.id for row in rows], "job_id": [row.details.job_id for row in rows]}
+    keys = {"id": [row.id for row, _ in rows], "job_id": [row.details.job_id for row, _ in rows]}
     states = {
         row.id: to_state(row)
         for column, wanted in keys.items()

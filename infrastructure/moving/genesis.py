@@ -24,6 +24,13 @@ class Known(NamedTuple):
     """Its projected row."""
 
 
+class Begun(NamedTuple):
+    """An execution that would begin with an event."""
+
+    arrival: Arrival
+    known: Known
+
+
 class Maker:
     """Makes events of rows."""
 
@@ -35,16 +42,22 @@ class Maker:
         self._limits = limits
 
     def make(
-        self, row: MappedRow, known: dict[int | str, Known], went_on: Callable[[Known], bool]
+        self,
+        row: MappedRow,
+        known: dict[int | str, Known],
+        went_on: Callable[[Known], bool],
+        begun: Begun | None = None,
     ) -> Arrival | Literal["unchanged", "went_on"]:
         """The event of a row; refused where its number or its key belongs to something else.
 
-        An execution that begins becomes `known`.
+        An execution that begins becomes `known`; how it does may have been `begun` before.
         """
         key = str(row.details.job_id)
         there, same_key = known.get(row.id), known.get(key)
         if there is None and same_key is None:
-            return self._create(row, key, known)
+            arrival, known[key] = begun or self.begin(row)
+            known[row.id] = known[key]
+            return arrival
         if there is None or there.state.key != key:
             self._refuse(row, key, there, same_key)
         assert there is not None
@@ -55,7 +68,8 @@ class Maker:
             return "unchanged"
         return "went_on" if went_on(there) else self._correct(row, key, there, changes)
 
-    def _create(self, row: MappedRow, key: str, known: dict[int | str, Known]) -> Arrival:
+    def begin(self, row: MappedRow) -> Begun:
+        """The first event of the execution that a row tells of."""
         context = msgspec.structs.replace(
             self._context,
             reason=self._reason("imported from", row),
@@ -65,8 +79,8 @@ class Maker:
         aggregate = EXECUTIONS.aggregate.decide(
             None, Create(details=row.details), context, self._plan.recorded_at, self._ledger
         )
-        known[row.id] = known[key] = Known(aggregate.state(row.id), {})
-        return self._arrival(row, key, aggregate)
+        arrival = self._arrival(row, str(row.details.job_id), aggregate)
+        return Begun(arrival, Known(aggregate.state(row.id), {}))
 
     def _correct(self, row: MappedRow, key: str, known: Known, changes: Details) -> Arrival:
         context = msgspec.structs.replace(

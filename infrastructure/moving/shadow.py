@@ -62,7 +62,7 @@ class Shadow:
         self._context = make_context(Context(), actor=actor)
         self._fields = dict(fields or {})
         self._statuses = {name.lower(): value for name, value in (statuses or {}).items()}
-        self._on_mismatch = on_mismatch or (lambda found: _log.warning("%s", found))
+        self._on_mismatch = on_mismatch or _log_mismatch
         self.compared = 0
         """Calls that were compared."""
         self.mismatches = 0
@@ -259,6 +259,10 @@ class ShadowRepository:
         except Exception as error:
             self._shadow.tell(operation, id, None, "done", f"{type(error).__name__}: {error}")
         self._shadow.compared += 1
+
+
+def _log_mismatch(found: Mismatch) -> None:
+    _log.warning("%s", found, extra={"action": "shadow.mismatch"})
 
 
 def columns_of(entity: Any) -> dict[str, Any]:
