@@ -5,16 +5,20 @@ SHELL := /bin/sh
 .DEFAULT_GOAL := help
 BIN := .venv/bin
 # Of every platform, without the index they come from. $(ARGS) is for `make lock`.
-LOCK = --quiet --universal --python-version 3.11 --generate-hashes --no-header $(ARGS) pyproject.toml
+LOCK = --quiet --universal --python-version 3.11 --generate-hashes --no-header $(ARGS)
+DBT := examples/dbt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test check serve bench soak fuzz format lock docs clean
+.PHONY: help demo example-dbt test check serve bench soak fuzz format lock docs clean
 
 help: ## print this list
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1|\2/p' Makefile | awk -F'|' '{ printf "%-12s %s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1|\2/p' Makefile | awk -F'|' '{ printf "%-17s %s\n", $$1, $$2 }'
 
 demo: .venv/.run ## run a small story on a throw-away ledger
 	$(BIN)/python -m execution_ledger.api.demo
+
+example-dbt: .venv/.run $(DBT)/.venv/.run ## run a real dbt that tells the service of it by OpenLineage
+	$(BIN)/python $(DBT)/run.py
 
 serve: .venv/.run ## serve HTTP
 	$(BIN)/execution-ledger serve
@@ -49,12 +53,13 @@ bench: .venv/.dev ## measure, and write benchmarks/RESULTS.md (ARGS="--only bulk
 docs: .venv/.dev ## write the generated documents again
 	$(BIN)/python docs/generate.py
 
-lock: .venv/.dev ## write both lock files anew (ARGS=--upgrade: with the newest releases)
-	$(BIN)/uv pip compile $(LOCK) --group build -o requirements.lock
-	$(BIN)/uv pip compile $(LOCK) --group build --group dev -c requirements.lock -o requirements-dev.lock
+lock: .venv/.dev ## write the lock files anew (ARGS=--upgrade: with the newest releases)
+	$(BIN)/uv pip compile $(LOCK) pyproject.toml --group build -o requirements.lock
+	$(BIN)/uv pip compile $(LOCK) pyproject.toml --group build --group dev -c requirements.lock -o requirements-dev.lock
+	$(BIN)/uv pip compile $(LOCK) $(DBT)/requirements.in -o $(DBT)/requirements.txt
 
 clean: ## remove all that make made
-	rm -rf .venv build dist *.egg-info .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf .venv $(DBT)/.venv $(DBT)/.run build dist *.egg-info .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 # .venv/.run: what the ledger needs to run, and the package itself, editable; .venv/.dev: all the rest.
@@ -69,6 +74,12 @@ clean: ## remove all that make made
 
 .venv/.dev: requirements-dev.lock .venv/.run
 	$(BIN)/python -m pip install --quiet --require-hashes -r requirements-dev.lock
+	@touch $@
+
+# dbt has an environment of its own: it shares many packages with us, and asks for other versions of some.
+$(DBT)/.venv/.run: $(DBT)/requirements.txt | $(BIN)/python
+	$(BIN)/python -m venv --clear $(DBT)/.venv
+	$(DBT)/.venv/bin/python -m pip install --quiet --no-deps --require-hashes -r $(DBT)/requirements.txt
 	@touch $@
 
 # The first Python that is new enough and can make environments (Debian keeps that in a package of its own).

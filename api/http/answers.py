@@ -221,7 +221,7 @@ class LineageFailure(Answer):
 class LineageBatch(Answer):
     """What became of a batch of OpenLineage events."""
 
-    status: Literal["success", "partial_success", "failure"]
+    status: Literal["success", "partial_success"] = Field(description="Whether all were recorded.")
     summary: LineageSummary
     failed_events: list[LineageFailure]
 

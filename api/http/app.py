@@ -45,7 +45,8 @@ _DESCRIPTION = """\
 Every change of an execution is an event that is appended and never overwritten. Reads answer from the history.
 
 Errors are RFC 9457 problem details; programs look at `type`. Times are UTC, as ISO 8601. Job ids in paths are
-percent-encoded. Where the service asks for credentials, they are an API key or an OIDC token, each of one ledger.
+percent-encoded. Bodies are JSON, and may be sent with `Content-Encoding: gzip`. Where the service asks for credentials,
+they are an API key or an OIDC token, each of one ledger.
 """
 _ROUTES = (
     routes_executions,

@@ -1,4 +1,4 @@
-"""Bodies: bounded before they are read, and JSON to the letter of RFC 8259."""
+"""Bodies: bounded before they are read, compressed or not, and JSON to the letter of RFC 8259."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import msgspec
 from fastapi import Request, Response
 
+from .encodings import decoder
 from .headers import Route
 from .problem_kinds import BODY_TOO_LARGE, MALFORMED_JSON, NOT_JSON
 from .problems import Problem
@@ -31,16 +32,18 @@ class JsonRequest(Request):
         """The body; refused as soon as it is known to be too large, or not JSON."""
         if not hasattr(self, "_body"):
             limit = body_limit(self.app.state.settings.max_payload_bytes)
-            size, chunks = _announced(self), []
-            if size <= limit:
-                size = 0
+            sent = decoder(self.headers.get("content-encoding", ""))
+            size, received, chunks = 0, _announced(self), []
+            if received <= limit:
+                received = 0
                 async for chunk in self.stream():
-                    size += len(chunk)
-                    if size > limit:
+                    chunks.append(sent.unpack(chunk, limit + 1 - size))
+                    size, received = size + len(chunks[-1]), received + len(chunk)
+                    if max(size, received) > limit:
                         break
-                    chunks.append(chunk)
-            if size > limit:
+            if max(size, received) > limit:
                 raise Problem(BODY_TOO_LARGE, f"The body has more than {limit:,} bytes.", field="body")
+            sent.end()
             self._body = b"".join(chunks)
             if self._body and not _is_json(self.headers.get("content-type", "")):
                 raise Problem(NOT_JSON)

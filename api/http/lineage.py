@@ -7,7 +7,8 @@ An event that comes late or out of order changes no status back: what a run repo
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from datetime import datetime
 from hashlib import sha256
 from typing import Any
 
@@ -16,6 +17,7 @@ from pydantic import ValidationError
 
 from ...domain import (
     Command,
+    CommandIdReused,
     Context,
     Correct,
     Create,
@@ -24,8 +26,8 @@ from ...domain import (
     InvalidInput,
     LedgerError,
     Note,
+    PayloadTooLarge,
     ReportLateOutcome,
-    UnknownExecution,
     Update,
     make_context,
 )
@@ -37,6 +39,8 @@ from .lineage_schemas import LineageEvent, datasets
 SOURCE = "openlineage"
 _ENDS = {"COMPLETE": "completed", "FAIL": "failed", "ABORT": "cancelled"}
 _BEGINS = frozenset({"START", "RUNNING", *_ENDS})
+_BESIDE = 1024
+"""Bytes that our events say beside what is the producer's."""
 
 
 async def record_all(
@@ -69,13 +73,17 @@ async def record(
     writer: GroupWriter, ledger: str, event: LineageEvent, raw: dict[str, Any], context: Context, limits: Limits
 ) -> Outcome | None:
     """Record an event; None for one that is of no run."""
-    check_time(event.eventTime, "eventTime")
-    if event.run is None:
+    time = check_time(event.eventTime, "eventTime")
+    if event.run is None and event.is_of_no_run():
         return None
-    if event.job is None:
-        raise InvalidInput(field="job", problem="is missing", remedy="Send the job of the run.")
+    for part in ("run", "job"):
+        if getattr(event, part) is None:
+            raise InvalidInput(field=part, problem="is missing", remedy=f"Send the {part}.")
+    assert event.run is not None
+    known = _known(event)
+    commands = _commands(event, raw, known)  # which checks it whole, before anything of it is recorded
     encoded = msgspec.json.encode(raw, order="deterministic")
-    limits.check_payload("run", encoded)  # before anything of it is recorded
+    _check_size(raw, encoded, limits)
     key, run_id, said = sha256(encoded).hexdigest(), event.run.runId.lower(), _context(event, context)
 
     async def execute(commands: list[Command], *, behind: int = 0) -> list[Any]:
@@ -83,22 +91,38 @@ async def record(
             Request(ledger, run_id, command, said, command_id=f"{SOURCE}-{key}-{at}")
             for at, command in enumerate(commands, behind)
         ]
-        return list(await writer.execute_together(requests, rows=True))
+        return _accepted(list(await writer.execute_together(requests, rows=True)))
 
-    known = _known(event)
-    commands = _commands(event, raw, known)
     answers = await execute(commands)
+    row = _row(answers)
+    if row is None:  # somebody else, another actor, recorded this very event, or the run is deleted
+        return await writer.execute(Request(ledger, run_id, Update.of({})))
     late: list[Command] = []
-    row = _outcome(answers, ledger, run_id).row
-    missing = {name: value for name, value in known.items() if row is not None and row[name] is None}
-    if event.eventType == "START" and missing:  # another event came before it
+    news = {name: value for name, value in known.items() if row[name] is None} | _earlier(event, time, row)
+    if news:  # another event came before it
         said = make_context(said, reason=said.reason or "OpenLineage told of it later")
-        late.append(Correct.of(missing))
-    if isinstance(answers[-1], IllegalTransition) and event.eventType in _ENDS:
-        late.append(ReportLateOutcome.of(_ENDS[event.eventType], _result(event), _error(event)))
+        late.append(Correct.of(news))
+    end = _ENDS.get(event.eventType or "")
+    if end is not None and end != row["status"] and isinstance(answers[-1], IllegalTransition):
+        late.append(ReportLateOutcome.of(end, _result(event), _error(event)))
     if late:
         answers += await execute(late, behind=len(commands))
-    return _outcome(answers, ledger, run_id)
+    return [answer for answer in answers if isinstance(answer, Outcome)][-1]
+
+
+def _check_size(raw: dict[str, Any], encoded: bytes, limits: Limits) -> None:
+    """Refuse an event that cannot be kept whole, and name the part that is to blame."""
+    try:
+        limits.check_payload("run", encoded + bytes(_BESIDE))
+    except PayloadTooLarge as error:
+        path, part = [], raw
+        while isinstance(part, dict) and part:
+            name, largest = max(part.items(), key=lambda item: len(msgspec.json.encode(item[1])))
+            if len(msgspec.json.encode(largest)) < len(encoded) / 2:
+                break
+            path.append(name[:80])
+            part = largest
+        raise PayloadTooLarge(**{**error.details, "field": ".".join(path) or "event"}) from error
 
 
 def _known(event: LineageEvent) -> dict[str, Any]:
@@ -109,10 +133,16 @@ def _known(event: LineageEvent) -> dict[str, Any]:
     fields = {
         "run_name": event.job.name[:KEY_LENGTH] or None,
         "parent_job_id": None if parent is None else parent.run.runId.lower(),
-        "execution_type": None if job_type is None else job_type.integration.lower(),
+        "execution_type": None if job_type is None or job_type.integration is None else job_type.integration.lower(),
         "inputs": {"datasets": datasets(event.inputs)} if event.inputs else None,
     }
     return {name: value for name, value in fields.items() if value is not None}
+
+
+def _earlier(event: LineageEvent, time: datetime, row: Mapping[str, Any]) -> dict[str, Any]:
+    """The times of the run that are later in the row than the event, which came late, shows that they were."""
+    begun = ("created_at", "started_at") if event.eventType in _BEGINS else ("created_at",)
+    return {name: time for name in begun if row[name] is not None and time < row[name]}
 
 
 def _commands(event: LineageEvent, raw: dict[str, Any], known: dict[str, Any]) -> list[Command]:
@@ -120,9 +150,10 @@ def _commands(event: LineageEvent, raw: dict[str, Any], known: dict[str, Any]) -
     assert event.run is not None
     assert event.job is not None
     attributes = {"openlineage_namespace": event.job.namespace, "openlineage_job": event.job.name}
+    if (job_type := event.job.facets.jobType) is not None and job_type.jobType is not None:
+        attributes["openlineage_job_type"] = job_type.jobType
     given = {"job_id": event.run.runId.lower(), "created_at": event.eventTime, "attributes": attributes}
-    level = "error" if event.eventType == "FAIL" else "info"
-    note = Note.of(f"OpenLineage {event.eventType or 'event'}", level=level, source=SOURCE, data=raw)
+    note = _note(event, raw)  # first: it finds what cannot be kept, wherever that is
     commands: list[Command] = [Create.of({**given, **known})]
     if event.eventType in _BEGINS:
         commands.append(Update.by("started"))
@@ -134,8 +165,18 @@ def _commands(event: LineageEvent, raw: dict[str, Any], known: dict[str, Any]) -
     return commands
 
 
+def _note(event: LineageEvent, raw: dict[str, Any]) -> Note:
+    level = "error" if event.eventType == "FAIL" else "info"
+    try:
+        return Note.of(f"OpenLineage {event.eventType or 'event'}", level=level, source=SOURCE, data=raw)
+    except InvalidInput as error:
+        path = error.field.removeprefix("data").removeprefix(".") or "event"
+        raise InvalidInput(field=path, problem=error.problem, remedy=error.remedy) from error
+
+
 def _result(event: LineageEvent) -> dict[str, Any] | None:
-    return {"datasets": datasets(event.outputs)} if event.outputs else None
+    """What it wrote; a run that did not complete says what it was to write."""
+    return {"datasets": datasets(event.outputs)} if event.outputs and event.eventType == "COMPLETE" else None
 
 
 def _error(event: LineageEvent) -> str | None:
@@ -146,23 +187,29 @@ def _error(event: LineageEvent) -> str | None:
 
 
 def _context(event: LineageEvent, context: Context) -> Context:
-    """When it happened by the producer's clock; with which other runs, as far as nobody says otherwise."""
+    """When it happened by the producer's clock; who it was and with which other runs, where nobody says otherwise."""
     assert event.run is not None
     said: dict[str, Any] = {"occurred_at": event.eventTime}
-    parent = event.run.facets.parent
-    if context.correlation_id is None and parent is not None:
-        said["correlation_id"] = (parent.root or parent).run.runId.lower()
+    if context.actor is None and event.producer:
+        said["actor"] = event.producer[:KEY_LENGTH]
+    if context.correlation_id is None:
+        parent = event.run.facets.parent
+        outermost = event.run if parent is None else (parent.root or parent).run
+        said["correlation_id"] = outermost.runId.lower()
     return make_context(context, **said)
 
 
-def _outcome(answers: list[Any], ledger: str, run_id: str) -> Outcome:
-    """The last outcome; raises what was refused for another reason than that the event came late, or again."""
-    outcomes = [answer for answer in answers if isinstance(answer, Outcome)]
+def _accepted(answers: list[Any]) -> list[Any]:
+    """The answers; raises what was refused for another reason than that the event came late, or again."""
     for answer in answers:
         if isinstance(answer, DuplicateKey) and not answer.deleted:
             continue
-        if isinstance(answer, Exception) and not isinstance(answer, IllegalTransition):
+        if isinstance(answer, Exception) and not isinstance(answer, (IllegalTransition, CommandIdReused)):
             raise answer
-    if not outcomes:
-        raise UnknownExecution(ledger=ledger, target=run_id)
-    return outcomes[-1]
+    return answers
+
+
+def _row(answers: list[Any]) -> Mapping[str, Any] | None:
+    """The row after the last command that was accepted."""
+    outcomes = [answer for answer in answers if isinstance(answer, Outcome)]
+    return outcomes[-1].row if outcomes else None

@@ -65,7 +65,9 @@ class LineageRun(_Part):
 class JobTypeFacet(_Part):
     """What kind of job it is."""
 
-    integration: str = Field(min_length=1, max_length=KEY_LENGTH)
+    integration: str | None = Field(None, min_length=1, max_length=KEY_LENGTH)
+    """None where the facet says that it is `_deleted`."""
+    jobType: str | None = None
 
 
 class JobFacets(_Part):
@@ -89,6 +91,16 @@ class Dataset(_Part):
     name: str
 
 
+def _has(*parts: str) -> dict[str, Any]:
+    return {"required": [*parts], "properties": {part: {"type": "object"} for part in parts}}
+
+
+def _of_no_run(part: str) -> dict[str, Any]:
+    about = _has(part)
+    none = {"run": {"type": "null"}, "eventType": {"enum": ["OTHER", None]}}
+    return {**about, "properties": {**about["properties"], **none}}
+
+
 class LineageEvent(_Part):
     """A RunEvent of OpenLineage; also a JobEvent or a DatasetEvent, which is of no run and leaves nothing."""
 
@@ -104,7 +116,12 @@ class LineageEvent(_Part):
                     "job": {"namespace": "warehouse", "name": "nightly_load"},
                     "producer": "https://example.com/scheduler",
                 }
-            ]
+            ],
+            "anyOf": [
+                {**_has("run", "job"), "title": "RunEvent"},
+                {**_of_no_run("job"), "title": "JobEvent"},
+                {**_of_no_run("dataset"), "title": "DatasetEvent"},
+            ],
         },
     )
 
@@ -112,9 +129,14 @@ class LineageEvent(_Part):
     eventTime: Time
     run: LineageRun | None = None
     job: LineageJob | None = None
+    dataset: Dataset | None = None
     inputs: list[Dataset] = []
     outputs: list[Dataset] = []
     producer: str | None = None
+
+    def is_of_no_run(self) -> bool:
+        """Whether it is a JobEvent or a DatasetEvent, and no RunEvent that lacks its run."""
+        return self.run is None and (self.job or self.dataset) is not None and self.eventType in (None, "OTHER")
 
 
 def datasets(sets: list[Dataset]) -> list[dict[str, Any]]:

@@ -34,6 +34,7 @@ from .problem_kinds import (
     TOO_MANY_REQUESTS,
     TYPE_PREFIX,
     UNAUTHENTICATED,
+    UNKNOWN_ENCODING,
     Kind,
     find_kind,
 )
@@ -113,7 +114,7 @@ METRICS: dict[int | str, dict[str, Any]] = {
 }
 NOT_FOUND = problem_responses(EXECUTION_NOT_FOUND)
 READ = {**NOT_FOUND, **_VERSIONED}
-BODY = (MALFORMED_JSON, NOT_JSON, *_kinds(PayloadTooLarge, InvalidInput, CommandIdReused))
+BODY = (MALFORMED_JSON, NOT_JSON, UNKNOWN_ENCODING, *_kinds(PayloadTooLarge, InvalidInput, CommandIdReused))
 CREATE = {
     **problem_responses(*BODY, *_kinds(DuplicateJobId)),
     201: {"description": "The new execution", "headers": {**_ETAG, **_POSITION, **_LOCATION}},

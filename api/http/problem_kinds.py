@@ -125,6 +125,9 @@ EXECUTION_NOT_FOUND = Kind(404, "execution-not-found", "Execution not found")
 NOT_FOUND = Kind(404, "not-found", "There is nothing here", "See /api/v1/openapi.json for what there is.")
 MALFORMED_JSON = Kind(400, "malformed-json", "The body is not JSON", "Send JSON as of RFC 8259.")
 NOT_JSON = Kind(415, "unsupported-media-type", "The body is not JSON", "Send Content-Type: application/json.")
+UNKNOWN_ENCODING = Kind(
+    415, "unsupported-encoding", "The body is compressed in a way not known here", "Send it as it is, or with gzip."
+)
 BODY_TOO_LARGE = Kind(413, "payload-too-large", "The payload is too large", "Store it elsewhere and record a link.")
 FOREIGN_ORIGIN = Kind(403, "foreign-origin", "Another site's page may not call this service")
 MISDIRECTED = Kind(421, "misdirected-request", "Not the host of this service", "Call it by a loopback address.")

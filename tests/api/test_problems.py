@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import inspect
 import json
 from typing import Any
@@ -67,6 +68,7 @@ def test_types_are_stable_and_one_type_has_one_status() -> None:
         "store-unavailable": 503,
         "unknown-event-type": 500,
         "unknown-step": 404,
+        "unsupported-encoding": 415,
         "unsupported-media-type": 415,
         "version-conflict": 412,
         "actor-known": 403,
@@ -295,6 +297,33 @@ def test_a_body_must_say_that_it_is_json(client: httpx.Client) -> None:
 def test_a_body_of_unknown_length_is_bounded_too(client: httpx.Client) -> None:
     answer = client.post("executions", content=(b" " * 10_000 for _ in range(100)), headers=JSON)
     assert (answer.status_code, kind(answer)) == (413, "payload-too-large")
+
+
+def test_a_body_may_be_compressed(client: httpx.Client) -> None:
+    def send(content: bytes, encoding: str = "gzip") -> httpx.Response:
+        return client.post("executions", content=content, headers={**JSON, "Content-Encoding": encoding})
+
+    packed = gzip.compress(b'{"run_name":"packed"}')
+    assert send(packed).json()["run_name"] == "packed"
+    assert send(b'{"run_name":"plain"}', "identity").json()["run_name"] == "plain"
+    assert send(packed, "X-GZIP").status_code == 201
+    assert client.post("executions/nobody/start", headers={"Content-Encoding": "gzip"}).status_code == 404
+    for broken in (b"{}", packed[:-4], packed + b"more", packed[:-8] + b"\0" * 8):
+        answer = send(broken)
+        assert (answer.status_code, kind(answer)) == (400, "malformed-json"), answer.text
+    for encoding in ("br", "gzip, gzip", "zstd"):
+        answer = send(packed, encoding)
+        assert (answer.status_code, kind(answer)) == (415, "unsupported-encoding")
+    assert client.get("ledger").json()["size"] == 3
+
+
+def test_a_compressed_body_is_bounded_by_what_it_holds(client: httpx.Client) -> None:
+    bomb = gzip.compress(b'{"inputs":"' + b"x" * 50_000_000 + b'"}')
+    assert len(bomb) < 60_000
+    nothing = gzip.compress(b"{}")
+    for content in (bomb, (nothing[:-1] if at else nothing for at in range(100_000))):
+        answer = client.post("executions", content=content, headers={**JSON, "Content-Encoding": "gzip"})
+        assert (answer.status_code, kind(answer)) == (413, "payload-too-large")
 
 
 def test_a_payload_in_escapes_is_measured_as_it_is_kept(client: httpx.Client) -> None:

@@ -1,0 +1,3 @@
+select customer, sum({{ 'price' if var('broken') else 'amount' }}) as revenue
+from {{ ref('orders') }}
+group by customer
