@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
+from resource import RUSAGE_SELF, getrusage
 from tempfile import TemporaryDirectory
 from time import perf_counter
 
@@ -21,7 +25,6 @@ from .fill import Runs, fill
 from .results import Measured, Result
 from .rounds import Measure, take_turns
 from .stores import POSTGRESQL, conninfo
-from .upkeep import peak_memory
 from .world import World
 
 CRUD_ROWS = "rows of a CRUD table"
@@ -105,16 +108,24 @@ def _dumped(world: World, folder: Path, work: Work) -> Path:
 def _into_new(world: World, number: int, work: Work, memory: list[float] | None = None) -> Measure:
     async def measure() -> float:
         url = world.stores.create(POSTGRESQL)
-        with peak_memory() as peak:
-            begin = perf_counter()
-            await asyncio.to_thread(work, url)
-            seconds = perf_counter() - begin
+        # In a process of its own, whose memory nobody has used before.
+        with ProcessPoolExecutor(1, get_context("spawn")) as process:
+            seconds, peak = await asyncio.wrap_future(process.submit(_measure, work, url))
         if memory is not None:
-            memory.append(peak[0])
+            memory.append(peak)
         world.stores.drop(url)
         return number / seconds
 
     return measure
+
+
+def _measure(work: Work, url: str) -> tuple[float, float]:
+    """Seconds, and MiB of this process at most."""
+    begin = perf_counter()
+    work(url)
+    seconds = perf_counter() - begin
+    unit = 1 if sys.platform == "darwin" else 1024
+    return seconds, getrusage(RUSAGE_SELF).ru_maxrss * unit / 2**20
 
 
 def _import_crud(source: str, url: str) -> None:

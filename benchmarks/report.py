@@ -201,7 +201,7 @@ same indexes.
             found = list(measured.select(what=what, number=number_of))
             parts.append(f"{number_of:,} {what}:\n\n" + _compared(found, imports.COPY_READY))
     rates = [result for result in measured.results if result.unit != "MiB"]
-    return "\n".join([*parts, table(["above what there was before", "MiB"], memory), all_rounds(rates)])
+    return "\n".join([*parts, table(["of a process of its own", "MiB"], memory), all_rounds(rates)])
 
 
 def _reads(measured: Measured, _: Plots) -> str:

@@ -71,7 +71,7 @@ def _timed(events: int, work: Callable[[], object]) -> Measure:
 
 def _watched(memory: dict[str, float], name: str, work: Callable[[], object]) -> Callable[[], object]:
     def watch() -> None:
-        with peak_memory() as peak:
+        with _peak() as peak:
             work()
         memory[name] = max(peak[0], memory.get(name, 0))
 
@@ -79,7 +79,7 @@ def _watched(memory: dict[str, float], name: str, work: Callable[[], object]) ->
 
 
 @contextmanager
-def peak_memory() -> Iterator[list[float]]:
+def _peak() -> Iterator[list[float]]:
     """MiB above what there was before, at most; looked at a hundred times a second."""
     process, over, peak = psutil.Process(), threading.Event(), [0.0]
     before = process.memory_info().rss
