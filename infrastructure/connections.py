@@ -93,7 +93,7 @@ def parse_url(url: str) -> sqlalchemy.URL:
     """A database's URL, refused where it is none."""
     try:
         return make_url(url)
-    except ArgumentError as error:
+    except (ArgumentError, ValueError) as error:
         raise InvalidInput(
             field="database_url", problem="is not a database URL", remedy="Use sqlite:///file.db or postgresql://…"
         ) from error

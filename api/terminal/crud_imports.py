@@ -15,6 +15,7 @@ from rich.text import Text
 from sqlalchemy import Engine
 from sqlalchemy.pool import StaticPool
 
+from ...domain import SchemaNotReady
 from ...infrastructure import Settings, create_schema, create_sync_engine
 from ...infrastructure.moving import ColumnMapping, CrudImport, CrudTable, ImportReport, RowReport
 from .errors import UsageProblem
@@ -57,7 +58,14 @@ def import_crud(settings: Settings, options: CrudOptions) -> int:
 
     with CrudTable(options.url, options.table, id_column=id_column) as table:
         mapping = ColumnMapping(
-            table.columns, id_column=id_column, fields=fields, ignore=options.ignore, statuses=statuses, zone=zone
+            table.columns,
+            id_column=id_column,
+            fields=fields,
+            ignore=options.ignore,
+            statuses=statuses,
+            zone=zone,
+            decoded=table.decoded,
+            in_utc=table.in_utc,
         )
         with _ledger(settings, options) as engine, make_progress(*columns) as bar:
             task = bar.add_task("", total=table.count())
@@ -84,22 +92,23 @@ def import_crud(settings: Settings, options: CrudOptions) -> int:
 
 @contextmanager
 def _ledger(settings: Settings, options: CrudOptions) -> Iterator[Engine]:
-    """The ledger's database; for a dry run without one, an empty one in memory."""
-    from ..runtime import engine_for_threads, open_ledger, sqlite_file
+    """The ledger's database; for a dry run where there is none yet, an empty one in memory."""
+    from ..runtime import NothingRecorded, engine_for_threads, open_ledger
 
-    file = sqlite_file(settings.database_url)
-    if options.dry_run and file is not None and not file.exists():
+    async def prepare() -> None:
+        async with open_ledger(settings, create=not options.dry_run):
+            pass
+
+    try:
+        asyncio.run(prepare())
+    except (NothingRecorded, SchemaNotReady):
+        if not options.dry_run:
+            raise
         engine = create_sync_engine("sqlite://", poolclass=StaticPool)
         create_schema(engine)
         yield engine
         engine.dispose()
         return
-
-    async def prepare() -> None:
-        async with open_ledger(settings):
-            pass
-
-    asyncio.run(prepare())
     with engine_for_threads(settings) as engine:
         yield engine
 

@@ -8,23 +8,29 @@ from datetime import datetime
 from typing import Any, Literal, NamedTuple
 
 from sqlalchemy import Connection, Engine, func, or_, select
+from sqlalchemy.exc import DBAPIError
 
-from ...domain import Context, InvalidInput, LedgerError, Limits, check_ledger, make_context
+from ...domain import Context, InvalidInput, LedgerBusy, LedgerError, Limits, check_ledger, make_context
 from ..ahead import ahead
 from ..bulk_rows import find_rows
-from ..database_errors import translated
+from ..database_errors import translate, translated
 from ..entity import EXECUTIONS
 from ..event_store import EventStore, utc_now
 from ..loading import Arrival, load_events, lock_head
 from ..short_transactions import short_transaction
-from ..streams import to_state
+from ..streams import lock_streams, to_state
 from ..tables import execution_events, execution_streams
 from .genesis import Begun, Known, Maker
-from .mapping import ColumnMapping, MappedRow
-from .plans import begin_plan, finish_plan, move_plan, new_plan
-from .source import CrudTable
+from .mapping import MOST_ID, ColumnMapping, MappedRow
+from .plans import Plan, begin_plan, finish_plan, move_plan, new_plan
+from .source import CrudTable, Unreadable
 
-_WENT_ON = "it has changed, and so has the execution: what the ledger has stays"
+_TRIES = 5
+"""Of a page that other writers stood in the way of."""
+_TOLD = {
+    "went_on": "it has changed, and so has the execution: what the ledger has stays",
+    "deleted": "the execution was deleted in the ledger",
+}
 
 
 class RowReport(NamedTuple):
@@ -54,6 +60,7 @@ class ImportReport:
 
 
 Tell = Callable[[RowReport], object]
+Progress = Callable[[ImportReport], object]
 
 
 class _Ready(NamedTuple):
@@ -118,42 +125,74 @@ class CrudImport:
         *,
         dry_run: bool = False,
         on_row: Tell = lambda report: None,
-        on_progress: Callable[[ImportReport], object] = lambda report: None,
+        on_progress: Progress = lambda report: None,
     ) -> ImportReport:
         """Import all rows; `on_row` is told of those that somebody should look at. A `dry_run` writes nothing."""
-        report = ImportReport()
+        if dry_run:
+            return self._dry_run(on_row, on_progress)
         with translated():
-            if dry_run:
-                plan = new_plan(self._clock())
-                repeated = self._table.repeated(self._mapping.fields["job_id"])
-            else:
-                with short_transaction(self._engine) as connection:
-                    EventStore(clock=self._clock).ensure_ledgers(connection, [self._ledger])
-                    plan = begin_plan(connection, self._ledger, self._source, self._clock())
-                    self._is_fresh = plan.done_id is not None or not lock_head(connection, self._ledger).last_id
-                repeated = frozenset()
-            maker = Maker(self._ledger, self._table.name, plan, self._context, self._limits)
-            seen: dict[int | str, Known] = {}
-            for last_id, rows, refused in ahead(self._pages(plan.done_id, maker)):
-                if dry_run:
-                    with self._engine.connect() as connection:
-                        known = seen | _find_known(connection, self._ledger, rows)
-                        _, part = self._make(connection, rows, known, maker)
-                        seen |= {key: of for key, of in known.items() if key in repeated}
-                else:
-                    part = self._import(rows, maker, last_id)
+            plan = self._begin()
+            first = ImportReport()
+            if plan.done_id is not None:
+                # It was cut short: what it had left is done as it would have been, then all is looked at once more,
+                # since rows that it had done may have changed.
+                self._pass(plan, first, lambda report: None, on_progress)
+                plan = self._begin()
+            report = ImportReport(imported=first.imported, corrected=first.corrected, assumed=first.assumed)
+            report.unchanged -= first.imported + first.corrected
+            self._pass(plan, report, on_row, on_progress)
+        return report
+
+    def _begin(self) -> Plan:
+        with short_transaction(self._engine) as connection:
+            EventStore(clock=self._clock).ensure_ledgers(connection, [self._ledger])
+            plan = begin_plan(connection, self._ledger, self._source, self._clock())
+            self._is_fresh = plan.done_id is not None or not lock_head(connection, self._ledger).last_id
+        return plan
+
+    def _pass(self, plan: Plan, report: ImportReport, on_row: Tell, on_progress: Progress) -> None:
+        maker = Maker(self._ledger, self._table.name, plan, self._context, self._limits)
+        for last_id, rows, refused in ahead(self._pages(plan.done_id, maker)):
+            part = self._import_or_again(rows, maker, min(last_id, MOST_ID))
+            report.rows += len(rows) + len(refused)
+            _add(report, [*refused, *part], on_row)
+            on_progress(report)
+        with short_transaction(self._engine) as connection:
+            finish_plan(connection, self._ledger, self._source, self._clock())
+
+    def _dry_run(self, on_row: Tell, on_progress: Progress) -> ImportReport:
+        report, plan = ImportReport(), new_plan(self._clock())
+        repeated = self._table.repeated(self._mapping.fields["job_id"])
+        maker = Maker(self._ledger, self._table.name, plan, self._context, self._limits)
+        seen: dict[int | str, Known] = {}
+        with translated():
+            for _, rows, refused in ahead(self._pages(None, maker)):
+                with self._engine.connect() as connection:
+                    known = seen | _find_known(connection, self._ledger, rows)
+                    _, part = self._make(connection, rows, known, maker)
+                seen |= {key: of for key, of in known.items() if key in repeated}
                 report.rows += len(rows) + len(refused)
                 _add(report, [*refused, *part], on_row)
                 on_progress(report)
-            if not dry_run:
-                with short_transaction(self._engine) as connection:
-                    finish_plan(connection, self._ledger, self._source, self._clock())
         return report
+
+    def _import_or_again(self, rows: Sequence[_Ready], maker: Maker, done_id: int) -> list[_Row]:
+        for left in reversed(range(_TRIES)):
+            try:
+                return self._import(rows, maker, done_id)
+            except DBAPIError as error:
+                if not left or not isinstance(translate(error), LedgerBusy):
+                    raise
+        raise AssertionError("the last try has raised")
 
     def _import(self, rows: Sequence[_Ready], maker: Maker, done_id: int) -> list[_Row]:
         with short_transaction(self._engine) as connection:
+            known = _find_known(connection, self._ledger, rows)
+            if known:  # streams first, as every writer does
+                lock_streams(connection, self._ledger, {of.state.execution_id for of in known.values()})
             head = lock_head(connection, self._ledger)
-            arrivals, made = self._make(connection, rows, _find_known(connection, self._ledger, rows), maker)
+            known = _find_known(connection, self._ledger, rows)
+            arrivals, made = self._make(connection, rows, known, maker)
             load_events(connection, self._ledger, arrivals, head)
             move_plan(connection, self._ledger, self._source, done_id)
         return made
@@ -176,7 +215,7 @@ class CrudImport:
                 arrivals.append(made)
                 became.append(_Row("imported" if made.row.version == 1 else "corrected", row.id, row.assumed))
             else:
-                became.append(_Row(made, row.id, _WENT_ON if made == "went_on" else None))
+                became.append(_Row("unchanged" if made == "unchanged" else "went_on", row.id, _TOLD.get(made)))
         return arrivals, became
 
     def _pages(self, after: int | None, maker: Maker) -> Iterator[tuple[int, list[_Ready], list[_Row]]]:
@@ -185,12 +224,16 @@ class CrudImport:
             rows: list[_Ready] = []
             refused: list[_Row] = []
             for row in page:
+                if isinstance(row, Unreadable):
+                    refused.append(_Row("refused", row.id, row.problem))
+                    continue
                 try:
                     mapped = self._mapping.map(row)
                     rows.append(_Ready(mapped, maker.begin(mapped) if self._is_fresh else None))
                 except (InvalidInput, ValueError, TypeError, OverflowError) as error:
                     refused.append(_Row("refused", row[self._table.id_column], str(error)))
-            yield page[-1][self._table.id_column], rows, refused
+            last = page[-1]
+            yield last.id if isinstance(last, Unreadable) else last[self._table.id_column], rows, refused
 
     def _went_on(self, connection: Connection, known: Known) -> bool:
         """Whether anybody but an import of this table wrote about an execution."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import Any, Literal, NamedTuple
 
 import msgspec
@@ -47,7 +48,7 @@ class Maker:
         known: dict[int | str, Known],
         went_on: Callable[[Known], bool],
         begun: Begun | None = None,
-    ) -> Arrival | Literal["unchanged", "went_on"]:
+    ) -> Arrival | Literal["unchanged", "went_on", "deleted"]:
         """The event of a row; refused where its number or its key belongs to something else.
 
         An execution that begins becomes `known`; how it does may have been `begun` before.
@@ -62,7 +63,7 @@ class Maker:
             self._refuse(row, key, there, same_key)
         assert there is not None
         if there.state.deleted:
-            return "went_on"
+            return "deleted"
         changes = _changes(row.details, there.row)
         if not changes:
             return "unchanged"
@@ -74,7 +75,7 @@ class Maker:
             self._context,
             reason=self._reason("imported from", row),
             causation_id=f"{self._table}/{row.id}",
-            occurred_at=row.details.created_at,
+            occurred_at=_since(row.details),
         )
         aggregate = EXECUTIONS.aggregate.decide(
             None, Create(details=row.details), context, self._plan.recorded_at, self._ledger
@@ -111,6 +112,12 @@ class Maker:
             problem=f"{row.id} is that of execution {there.state.key!r} in ledger {self._ledger!r}",
             remedy="Import into a ledger that has given no numbers yet.",
         )
+
+
+def _since(details: Details) -> datetime:
+    """Since when all that a row tells is so."""
+    told = details.changes()
+    return told.get("completed_at") or told.get("started_at") or told["created_at"]
 
 
 def _changes(details: Details, row: Mapping[str, Any]) -> Details | None:

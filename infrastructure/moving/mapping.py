@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime, tzinfo
 from typing import Any, NamedTuple
-from uuid import UUID
 
 import msgspec
 
@@ -13,7 +12,10 @@ from ...domain import FIELDS, TERMINAL, ExecutionStatus, InvalidInput, parse_det
 from ...domain.details import Details
 from ...domain.status import parse_status
 from ...domain.values import check_int, shown
+from .columns import Converter, converter, plain, to_time
 
+MOST_ID = 2**62
+"""The highest number that is kept, so that the ledger can go on behind it."""
 _TAKEN = tuple(name for name, field in FIELDS.items() if field.create)
 
 
@@ -39,13 +41,18 @@ class ColumnMapping:
         ignore: tuple[str, ...] = (),
         statuses: Mapping[str, str] | None = None,
         zone: tzinfo = UTC,
+        decoded: Collection[str] = (),
+        in_utc: Collection[str] = (),
     ) -> None:
         """`fields` maps a field to its column, `statuses` a status of the table to one of ours.
 
-        Times without a zone are of `zone`.
+        Times without a zone are of `zone`, but for those of the columns `in_utc`. The values of the columns `decoded`
+        are JSON values, and no text of JSON.
         """
         self._id = id_column
         self._zone = zone
+        self._in_utc = frozenset(in_utc)
+        self._notes: list[str] = []
         self._updated = "updated_at" if "updated_at" in columns else None
         self._statuses = {
             name.strip().lower(): parse_status(value, "status").value for name, value in (statuses or {}).items()
@@ -68,20 +75,25 @@ class ColumnMapping:
                 remedy=f"Name the column that tells runs apart: --map job_id=COLUMN. There are: {', '.join(columns)}.",
             )
         used = {id_column, *self.fields.values(), *ignore}
-        self._converters = [(name, column, self._converter(name)) for name, column in self.fields.items()]
+        self._converters = [
+            (name, column, self._converter(name, column, column in decoded)) for name, column in self.fields.items()
+        ]
         self.attributes = tuple(column for column in columns if column not in used)
 
     def map(self, row: Mapping[Any, Any]) -> MappedRow:
         """What a row tells; refused where it tells nothing that an execution could be."""
+        id = check_int(row[self._id], "id", 1, MOST_ID)
         data: dict[str, Any] = {}
+        self._notes = []
         for name, column, convert in self._converters:
             if (value := row[column]) is not None:
                 data[name] = convert(value)
-        if kept := {name: _plain(row[name]) for name in self.attributes if row[name] is not None}:
+        if kept := {name: plain(row[name]) for name in self.attributes if row[name] is not None}:
             own = data.get("attributes")
             data["attributes"] = kept | (own if isinstance(own, dict) else {})
-        if data.get("status") is None:
-            raise InvalidInput(field="status", problem="is missing", remedy="Set it in the table, or map its column.")
+        for name in ("job_id", "status"):
+            if name not in data:
+                raise InvalidInput(field=name, problem="is missing", remedy="Set it in the table, or map its column.")
         assumed = self._complete(data, row)
         details = parse_details(data, creating=True)
         if details.status not in TERMINAL and "completed_at" in data:
@@ -90,14 +102,13 @@ class ColumnMapping:
                 problem=f"is set while the row is {details.status}",
                 remedy="Correct the row: either it has ended, or it has not.",
             )
-        id = check_int(row[self._id], "id", 1)
         return MappedRow(id, msgspec.structs.replace(details, id=id), assumed)
 
     def _complete(self, data: dict[str, Any], row: Mapping[Any, Any]) -> str | None:
         """Fill in the times that must be there, from those that are, and tell which."""
         updated = None if self._updated is None else row[self._updated]
-        updated = None if updated is None else self._time("updated_at", updated)
-        status, assumed = ExecutionStatus(data["status"]), []
+        updated = None if updated is None else self._time("updated_at", "updated_at", updated)
+        status, assumed = ExecutionStatus(data["status"]), self._notes
         known = {name: data.get(name) for name in ("completed_at", "started_at", "created_at")}
         if known["created_at"] is None:
             name, data["created_at"] = _first(
@@ -117,33 +128,20 @@ class ColumnMapping:
         data.setdefault("attempt", 1)
         return "; ".join(assumed) or None
 
-    def _converter(self, name: str) -> Callable[[Any], Any]:
-        """What makes a value of a field such as a caller of the repository would give."""
+    def _converter(self, name: str, column: str, decoded: bool) -> Converter:
         match FIELDS[name].kind:
             case "status":
                 return lambda value: parse_status(self._statuses.get(str(value).strip().lower(), value), name).value
             case "time":
-                return lambda value: self._time(name, value)
-            case "text":
-                return lambda value: value if isinstance(value, str) else str(_plain(value))
-            case "integer":
-                return lambda value: int(value) if not isinstance(value, bool) and float(value).is_integer() else value
-            case "fraction":
-                return float
+                return lambda value: self._time(name, column, value)
             case _:
-                return _json
+                return converter(name, decoded=decoded)
 
-    def _time(self, name: str, value: Any) -> datetime:
-        if isinstance(value, str):
-            try:
-                value = datetime.fromisoformat(value.strip())
-            except ValueError as error:
-                raise InvalidInput(
-                    field=name, problem=f"{shown(value)} is no time", remedy="Use ISO 8601, or another column."
-                ) from error
-        if not isinstance(value, datetime):
-            raise InvalidInput(field=name, problem=f"{shown(value)} is no time", remedy="Map a column of times.")
-        return value.replace(tzinfo=self._zone).astimezone(UTC) if value.tzinfo is None else value
+    def _time(self, name: str, column: str, value: Any) -> datetime:
+        time, doubt = to_time(name, value, UTC if column in self._in_utc else self._zone)
+        if doubt is not None:
+            self._notes.append(doubt)
+        return time
 
 
 def _first(times: Mapping[str, Any], field: str) -> tuple[str, Any]:
@@ -158,22 +156,3 @@ def _check_column(option: str, column: str, columns: tuple[str, ...]) -> None:
         raise InvalidInput(
             field=option, problem=f"there is no column {column!r}", remedy=f"There are: {', '.join(columns)}."
         )
-
-
-def _json(value: Any) -> Any:
-    """JSON that a column keeps as text, decoded; other text stays text."""
-    if isinstance(value, bytes | str):
-        try:
-            return msgspec.json.decode(value)
-        except (ValueError, RecursionError):
-            return value if isinstance(value, str) else _plain(value)
-    return _plain(value)
-
-
-def _plain(value: Any) -> Any:
-    """A value of any driver as JSON has it."""
-    if isinstance(value, UUID):
-        return str(value)
-    if isinstance(value, memoryview):
-        value = bytes(value)
-    return msgspec.to_builtins(value, str_keys=True)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import sqlalchemy
@@ -11,6 +13,7 @@ from sqlalchemy.exc import NoInspectionAvailable
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
 from ...domain import FIELDS, Context, Limits, check_ledger, make_context
+from ...domain.values import check_seconds
 from ..event_store import EventStore, utc_now
 from ..execution_repository import ExecutionRepository
 from ..loading import load_events, lock_head
@@ -51,12 +54,15 @@ class Shadow:
         actor: str | None = None,
         fields: Mapping[str, str] | None = None,
         statuses: Mapping[str, str] | None = None,
+        timeout: float = 2.0,
         on_mismatch: Callable[[Mismatch], object] | None = None,
     ) -> None:
         """`engine` is of the ledger's database; `fields` and `statuses` are as in `ColumnMapping`.
 
-        A mismatch is logged, unless `on_mismatch` takes it.
+        A call waits for the ledger for `timeout` seconds at most. A mismatch is logged, unless `on_mismatch` takes it.
         """
+        self._timeout = check_seconds(timeout, "timeout")
+        self._tasks: set[asyncio.Future[None]] = set()
         self._engine = engine
         self._ledger = check_ledger(ledger)
         self._context = make_context(Context(), actor=actor)
@@ -71,10 +77,23 @@ class Shadow:
         """A repository with the methods of `primary`, which answers, and whose writes the ledger gets as well."""
         return ShadowRepository(primary, self)
 
+    async def wait(self, task: asyncio.Future[None]) -> None:
+        """Wait for a task as long as a caller may; one that takes longer is given up, and not waited for."""
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        try:
+            done, _ = await asyncio.wait({task}, timeout=self._timeout)
+            if not done:
+                raise TimeoutError(f"the ledger did not answer within {self._timeout:g} seconds")
+            task.result()
+        finally:
+            task.cancel()
+
     def tell(self, *found: Any) -> None:
         """Of a mismatch."""
         self.mismatches += 1
-        self._on_mismatch(Mismatch(*found))
+        with suppress(Exception):  # nor is what the watcher does of it the caller's affair
+            self._on_mismatch(Mismatch(*found))
 
     async def ask(self, question: Callable[[ExecutionRepository], Awaitable[Any]]) -> Any:
         """Ask the ledger, in a session of its own."""
@@ -87,7 +106,9 @@ class Shadow:
 
     def mapping(self, entity: Any) -> ColumnMapping:
         """Which of its columns is what."""
-        return ColumnMapping(tuple(columns_of(entity)), fields=self._fields, statuses=self._statuses)
+        names = tuple(columns_of(entity))
+        # What an object has are values, and no text of JSON.
+        return ColumnMapping(names, fields=self._fields, statuses=self._statuses, decoded=names)
 
     def rename(self, data: Mapping[str, Any]) -> dict[str, Any]:
         """What the old repository was given, by our names; what is no field of ours is left out."""
@@ -205,7 +226,7 @@ class ShadowRepository:
             await self._shadow.adopt(entity)
             await self._compare_with_ledger(operation, entity)
 
-        await self._quietly(operation, _id_of(entity), follow)
+        await self._quietly(operation, entity, follow)
         return entity
 
     async def _updated(self, operation: str, id: int, data: Mapping[str, Any], entity: Any) -> Any:
@@ -213,8 +234,11 @@ class ShadowRepository:
             if entity is not None:
                 # The times that the old repository took are the ones that happened.
                 changes = self._shadow.map(entity).details.changes()
-                times = {name: changes[name] for name in ("started_at", "completed_at") if name in changes}
-                told = self._shadow.rename(data) | times
+                told = self._shadow.rename(data)
+                if "status" in told:
+                    told |= {name: changes[name] for name in ("started_at", "completed_at") if name in changes}
+                if data.keys() & set(self._shadow.mapping(entity).attributes):
+                    told["attributes"] = changes.get("attributes")
                 ours = await self._shadow.ask(lambda executions: executions.update_execution(id, told))
                 if ours is None:
                     await self._shadow.adopt(entity)
@@ -227,7 +251,7 @@ class ShadowRepository:
         async def compare() -> None:
             self._compare(operation, _id_of(entity), entity, await self._shadow.ask(ask))
 
-        await self._quietly(operation, _id_of(entity), compare)
+        await self._quietly(operation, entity, compare)
         return entity
 
     async def _compare_with_ledger(self, operation: str, entity: Any, id: Any = None) -> None:
@@ -242,7 +266,7 @@ class ShadowRepository:
                 self._shadow.tell(operation, id, None, *there)
             return
         expected = self._shadow.map(entity).details.changes()
-        for name in self._shadow.mapping(entity).fields.keys() - {"attributes"}:  # ours has the other columns, too
+        for name in sorted(self._shadow.mapping(entity).fields.keys() | {"attributes"}):
             theirs, found = expected.get(name), getattr(ours, name)
             if theirs != found:
                 self._shadow.tell(operation, id, name, theirs, found)
@@ -252,11 +276,15 @@ class ShadowRepository:
         if theirs != found:
             self._shadow.tell(operation, None, "ids", theirs, found)
 
-    async def _quietly(self, operation: str, id: Any, follow: Callable[[], Awaitable[None]]) -> None:
+    async def _quietly(self, operation: str, of: Any, follow: Callable[[], Awaitable[None]]) -> None:
         """The caller's work is done: whatever the ledger makes of it is a matter for those who watch."""
+        task = asyncio.ensure_future(follow())
         try:
-            await follow()
+            await self._shadow.wait(task)
         except Exception as error:
+            id = None
+            with suppress(Exception):  # of an object that its session has expired
+                id = of if isinstance(of, int) else _id_of(of)
             self._shadow.tell(operation, id, None, "done", f"{type(error).__name__}: {error}")
         self._shadow.compared += 1
 

@@ -6,6 +6,7 @@ import gzip
 import os
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -16,9 +17,12 @@ from ...domain import EventMissing, EventRow, InvalidInput, Tree, check_ledger
 from ...infrastructure.database_errors import translated
 from ...infrastructure.tables import command_receipts, execution_events, execution_streams, ledgers
 from ..exports import appearing
-from .lines import BESIDE, FORMAT, VERSION, Beside, End, Event, Header, Token, check_hashes
+from .lines import BESIDE, FORMAT, VERSION, Beside, End, Event, Header, Token, check_event
 
-_PAGE = 2_000
+_PAGE, _DATA = 2_000, 8 * 1024 * 1024
+"""Rows, and characters of payloads, of one short transaction."""
+_FETCH = 25
+"""Rows that a driver holds beside."""
 _LEVEL = 6
 _encode = msgspec.json.Encoder().encode
 
@@ -44,7 +48,7 @@ def back_up_to_file(
     The file appears whole under its name, or not at all.
     """
     check_ledger(ledger)
-    with appearing(Path(path), overwrite=overwrite) as file:
+    with appearing(Path(path), overwrite=overwrite, private=True) as file:
         return _write(engine, file, ledger, on_progress or (lambda done, size: None))
 
 
@@ -53,28 +57,28 @@ def _write(engine: Engine, file: BinaryIO, ledger: str, tell: Callable[[int, int
         head = connection.execute(select(ledgers).where(ledgers.c.ledger_id == ledger)).one_or_none()
     if head is None:
         raise InvalidInput(field="ledger", problem=f"there is no ledger {ledger!r}", remedy="Name one that there is.")
-    tree, size = Tree(), head.size
+    tree, size, digest = Tree(), head.size, sha256()
     # Without a name and a time in it: the same ledger gives the same bytes, but for the time in the header.
     with gzip.GzipFile("", "wb", _LEVEL, file, mtime=0) as lines:
 
         def add(line: Any) -> None:
-            lines.write(_encode(line) + b"\n")
+            text = _encode(line) + b"\n"
+            digest.update(text)
+            lines.write(text)
 
         add(Header(FORMAT, VERSION, ledger, size, head.created_at, datetime.now(UTC)))
         while tree.size < size:
             for stored in _page(engine, ledger, tree.size, size):
                 if stored.position != tree.size + 1:
                     raise EventMissing(ledger=ledger, position=tree.size + 1, size=size)
-                row = EventRow(*(getattr(stored, name) for name in EventRow._fields))
-                check_hashes(ledger, stored.position, row)
+                event = Event.of(stored)
+                check_event(ledger, stored.position, event.arrival())
                 tree.append(stored.leaf_hash)
-                add(Event.of(stored))
+                add(event)
             tell(tree.size, size)
-        rows = 0
-        for line in _beside(engine, ledger, size, head.last_id):
+        for line in _beside(engine, ledger, size):
             add(line)
-            rows += 1
-        add(End(size, tree.root, rows))
+        add(End(size, tree.root, digest.digest()))
     return BackUp(ledger, size, tree.root)
 
 
@@ -88,17 +92,27 @@ def _page(engine: Engine, ledger: str, after: int, size: int) -> Any:
         .order_by(event.position)
         .limit(_PAGE)
     )
-    with translated(), engine.connect() as connection:
-        found = connection.execute(page).all()
+    found: list[Any] = []
+    data = 0
+    with (
+        translated(),
+        engine.connect() as connection,
+        connection.execute(page.execution_options(yield_per=_FETCH)) as rows,
+    ):
+        for row in rows:
+            found.append(row)
+            data += len(row.data or "")
+            if data > _DATA:
+                break
     if not found:
         raise EventMissing(ledger=ledger, position=after + 1, size=size)
     return found
 
 
-def _beside(engine: Engine, ledger: str, size: int, last_id: int) -> Iterator[Token | Beside]:
+def _beside(engine: Engine, ledger: str, size: int) -> Iterator[Token | Beside]:
     stream, receipt = execution_streams.c, command_receipts.c
     tokens = select(stream.id, stream.execution_id, stream.lease_token)
-    tokens = tokens.where(stream.ledger_id == ledger, stream.lease_token > 0, stream.id <= last_id)
+    tokens = tokens.where(stream.ledger_id == ledger, stream.lease_token > 0, _was_there(stream, ledger, size))
     for row in _pages(engine, tokens, (stream.id,)):
         yield Token(row.execution_id, row.lease_token)
     for table in BESIDE.values():
@@ -106,10 +120,16 @@ def _beside(engine: Engine, ledger: str, size: int, last_id: int) -> Iterator[To
         if table is command_receipts:  # what came later is no part of this
             rows = rows.where((receipt.first_position + receipt.event_count <= size + 1) | (receipt.event_count == 0))
         elif "execution_id" in table.c:
-            known = (stream.ledger_id == ledger) & (stream.execution_id == table.c.execution_id)
-            rows = rows.where(select(1).where(known, stream.id <= last_id).exists())
+            rows = rows.where(_was_there(table.c, ledger, size))
         for row in _pages(engine, rows, _keys(table)):
             yield Beside.of(table, row)
+
+
+def _was_there(of: Any, ledger: str, size: int) -> Any:
+    """Whether an execution began at a position up to the size."""
+    event = execution_events.c
+    first = (event.ledger_id == ledger) & (event.execution_id == of.execution_id) & (event.version == 1)
+    return select(1).where(first, event.position <= size).exists()
 
 
 def _keys(table: Table) -> tuple[Any, ...]:

@@ -11,7 +11,7 @@ import msgspec
 from msgspec.structs import astuple
 from sqlalchemy import LargeBinary, Table, Uuid
 
-from ...domain import EventRow, InvalidInput, leaf_hash, payload_digest
+from ...domain import EXECUTION_CATALOG, EventRow, InvalidInput, leaf_hash, payload_digest, stream_id
 from ...infrastructure.loading import Arrival
 from ...infrastructure.tables import api_keys, command_receipts, execution_leases
 from ...infrastructure.types import UTCDateTime
@@ -101,7 +101,12 @@ class Beside(msgspec.Struct, frozen=True, array_like=True, tag_field="line", tag
                 problem=f"it has rows of {self.table} that this version does not know",
                 remedy="Upgrade execution-ledger.",
             )
-        values = {name: _from_json(table.c[name].type, value) for name, value in self.values.items()}
+        try:
+            values = {name: _from_json(table.c[name].type, value) for name, value in self.values.items()}
+        except (ValueError, TypeError, AttributeError) as error:
+            raise InvalidInput(
+                field="FILE", problem=f"a row of {self.table} cannot be read: {error}", remedy="Take one that is whole."
+            ) from error
         return values | {"ledger_id": ledger}
 
 
@@ -111,15 +116,23 @@ class End(msgspec.Struct, frozen=True, array_like=True, tag_field="line", tag="e
     size: int
     root: bytes
     """The RFC 9162 root at that size."""
-    rows: int
-    """Lines between the events and this one."""
+    digest: bytes
+    """SHA-256 of all lines before this one."""
 
 
 Line = Header | Event | Token | Beside | End
 
 
-def check_hashes(ledger: str, position: int, row: EventRow) -> None:
-    """Refuse an event that is not as it was appended."""
+def check_event(ledger: str, position: int, arrival: Arrival) -> None:
+    """Refuse an event that is not as it was appended, or that cannot be loaded."""
+    row, id, key, _ = arrival
+    if row.version == 1 and (id is None or key is None or stream_id(ledger, key) != row.execution_id):
+        raise InvalidInput(
+            field="FILE",
+            problem=f"event {position} of ledger {ledger!r} begins an execution that has lost its number or its key",
+            remedy="`execution-ledger verify` shows what is wrong with the ledger.",
+        )
+    EXECUTION_CATALOG.find(row.type, row.schema_version)
     intact = row.data is None or row.payload_digest == payload_digest(row.salt or b"", row.data.encode())
     if not intact or row.leaf_hash != leaf_hash(ledger, row):
         raise InvalidInput(

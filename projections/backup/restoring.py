@@ -7,12 +7,13 @@ import os
 import zlib
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
+from hashlib import sha256
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
-from sqlalchemy import Connection, Engine, bindparam, insert, select, update
+from sqlalchemy import Connection, Engine, Table, bindparam, delete, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from ...domain import InvalidInput, LedgerBusy, Tree, check_ledger
@@ -21,10 +22,10 @@ from ...infrastructure.database_errors import translated
 from ...infrastructure.loading import load_events, lock_head
 from ...infrastructure.root import compute_root
 from ...infrastructure.short_transactions import short_transaction
-from ...infrastructure.tables import execution_streams, ledgers
-from .lines import BESIDE, FORMAT, VERSION, Beside, End, Event, Header, Line, Token, check_hashes
+from ...infrastructure.tables import api_keys, command_receipts, execution_leases, execution_streams, ledgers
+from .lines import BESIDE, FORMAT, VERSION, Beside, End, Event, Header, Line, Token, check_event
 
-_CHUNK, _DATA = 10_000, 16 * 1024 * 1024
+_CHUNK, _DATA = 10_000, 8 * 1024 * 1024
 """Events and characters of payloads that are loaded in one transaction: most runs begin and end in one."""
 _TOLD = 1_000
 """Events after which the check tells how far it is."""
@@ -59,11 +60,17 @@ def restore(engine: Engine, path: str | os.PathLike[str], *, on_progress: Tell |
                 values = {"ledger_id": header.ledger, "created_at": header.created_at}
                 connection.execute(insert(ledgers).values(values))
         after = present or 0
+        behind = after < end.size
         for chunk in ahead(_chunks(_lines(file), after)):
             with short_transaction(engine) as connection:
                 if isinstance(chunk, _Events):
                     _load(connection, header.ledger, chunk, after)
                 else:
+                    if behind:  # so its leases are older than those of the backup, which may have none instead
+                        connection.execute(
+                            delete(execution_leases).where(execution_leases.c.ledger_id == header.ledger)
+                        )
+                        behind = False
                     _load_beside(connection, header.ledger, chunk)
             if isinstance(chunk, _Events):
                 after += len(chunk)
@@ -90,30 +97,31 @@ def _size(engine: Engine, ledger: str) -> int | None:
 
 def _check(file: Path, header: Header, present: int | None, tell: Tell) -> tuple[End, bytes]:
     """Read all of it, and refuse what is not whole. Answers the root of the first `present` events, too."""
-    tree, rows, end = Tree(), 0, None
+    tree, digest, end = Tree(), sha256(), None
     begun = tree.root
-    for line in islice(_lines(file), 1, None):
+    before = told = b""
+    for line in islice(_lines(file, digest), 1, None):
         match line:
             case Event():
-                check_hashes(header.ledger, tree.size + 1, line.arrival().row)
+                check_event(header.ledger, tree.size + 1, line.arrival())
                 tree.append(line.leaf_hash)
                 if tree.size == present:
                     begun = tree.root
                 if tree.size % _TOLD == 0:
                     tell("check", tree.size, header.size)
             case Token():
-                rows += 1
+                pass
             case Beside():
                 line.row(header.ledger)
-                rows += 1
             case End():
-                end = line
+                end, told = line, before
             case Header():
                 raise _refused(file, "begins twice", "Restore one backup at a time.")
+        before = digest.digest()
     if end is None:
         raise _refused(file, "is cut off", "Take one that is whole.")
-    if (tree.size, tree.root, rows) != (end.size, end.root, end.rows) or end.size != header.size:
-        raise _refused(file, "does not hold the events that its root tells of", "Take one that nobody changed.")
+    if (tree.size, tree.root, told) != (end.size, end.root, end.digest) or end.size != header.size:
+        raise _refused(file, "does not hold what its last line tells of", "Take one that nobody changed.")
     return end, begun
 
 
@@ -121,8 +129,14 @@ def _check_begun(engine: Engine, header: Header, end: End, present: int | None, 
     """Refuse a ledger that holds something else."""
     if not present:
         return
+    if present > end.size:
+        raise InvalidInput(
+            field="FILE",
+            problem=f"ledger {header.ledger!r} has {present:,} events, more than the {end.size:,} of this backup",
+            remedy="Restore a later backup, or into another database.",
+        )
     with engine.connect() as connection:
-        same = present <= end.size and compute_root(connection, header.ledger, present).root == begun
+        same = compute_root(connection, header.ledger, present).root == begun
     if not same:
         raise InvalidInput(
             field="FILE",
@@ -146,8 +160,21 @@ def _load_beside(connection: Connection, ledger: str, lines: _Rest) -> None:
         _set_tokens(connection, ledger, tokens)
     for name, table in BESIDE.items():
         if rows := [line.row(ledger) for line in lines if isinstance(line, Beside) and line.table == name]:
-            kind: Any = sqlite if connection.dialect.name == "sqlite" else postgresql
-            connection.execute(kind.insert(table).on_conflict_do_nothing(), rows)
+            connection.execute(_upsert(connection, table), rows)
+
+
+def _upsert(connection: Connection, table: Table) -> Any:
+    """Rows of an older backup give way; but what was revoked since stays so, and a newer lease stays."""
+    kind: Any = sqlite if connection.dialect.name == "sqlite" else postgresql
+    statement = kind.insert(table)
+    if table is command_receipts:
+        return statement.on_conflict_do_nothing()
+    there, keys = statement.excluded, [column.name for column in table.primary_key]
+    values = {column.name: there[column.name] for column in table.columns if column.name not in keys}
+    if table is api_keys:
+        values["revoked_at"] = func.coalesce(table.c.revoked_at, there.revoked_at)
+        return statement.on_conflict_do_update(index_elements=keys, set_=values)
+    return statement.on_conflict_do_update(index_elements=keys, set_=values, where=table.c.token <= there.token)
 
 
 def _set_tokens(connection: Connection, ledger: str, tokens: list[Token]) -> None:
@@ -158,6 +185,12 @@ def _set_tokens(connection: Connection, ledger: str, tokens: list[Token]) -> Non
         .values(lease_token=bindparam("to"))
     )
     connection.execute(statement, [{"of": each.execution_id, "to": each.lease_token} for each in tokens])
+    # Leases under older tokens were released, or taken by somebody else.
+    lease = execution_leases.c
+    newer = select(1).where(
+        stream.ledger_id == ledger, stream.execution_id == lease.execution_id, stream.lease_token > lease.token
+    )
+    connection.execute(delete(execution_leases).where(lease.ledger_id == ledger, newer.exists()))
 
 
 class _Events(list[Event]):
@@ -191,13 +224,16 @@ def _chunks(lines: Iterator[Line], present: int) -> Iterator[_Events | _Rest]:
     yield chunk
 
 
-def _lines(file: Path) -> Generator[Line]:
+def _lines(file: Path, digest: Any = None) -> Generator[Line]:
+    """All lines; the `digest` is told of each."""
     decode = msgspec.json.Decoder(Line).decode
     number = 0
     try:
         with gzip.open(file, "rb") as lines:
             for text in lines:
                 number += 1
+                if digest is not None:
+                    digest.update(text)
                 yield decode(text)
     except (gzip.BadGzipFile, zlib.error) as error:
         raise _refused(file, f"is damaged after line {number}: {error}", "Take one that is whole.") from error

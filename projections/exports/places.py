@@ -13,12 +13,15 @@ from ...domain import InvalidInput
 
 
 @contextmanager
-def appearing(target: Path, *, overwrite: bool) -> Iterator[BinaryIO]:
-    """A file to write that gets its name once it is whole and on the disk; where something fails, nothing is left."""
+def appearing(target: Path, *, overwrite: bool, private: bool = False) -> Iterator[BinaryIO]:
+    """A file to write that gets its name once it is whole and on the disk; where something fails, nothing is left.
+
+    A `private` one only its owner may read.
+    """
     check_place(target, overwrite=overwrite)
     beside = beside_of(target)
     try:
-        with beside.open("xb") as file:
+        with open(beside, "xb", opener=lambda path, flags: os.open(path, flags, 0o600 if private else 0o666)) as file:
             yield file
             flush(file)
         check_place(target, overwrite=overwrite)

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import gzip
+import stat
+import tracemalloc
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import Engine, select, text
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
 from execution_ledger.domain import InvalidInput, LedgerBusy
-from execution_ledger.infrastructure import GroupWriter, compute_root
+from execution_ledger.infrastructure import ExecutionRepository, GroupWriter, compute_root, list_keys, revoke_key
 from execution_ledger.infrastructure.tables import execution_streams, metadata
 from execution_ledger.projections import Restored, back_up_to_file, restore, verify
 from execution_ledger.projections.backup import restoring
+from support import Database
 from support.stories import write_stories
 from support.writers import create, update
 
@@ -159,16 +164,25 @@ DAMAGES: dict[str, tuple[Callable[[bytes], bytes], str]] = {
     "a byte": (lambda packed: packed[:-200] + b"\0" + packed[-199:], "is damaged|cannot be read"),
     "no end": (rewritten(lambda lines: lines[:-1]), "is cut off"),
     "no header": (rewritten(lambda lines: lines[1:]), "is no backup of a ledger"),
-    "an event less": (rewritten(lambda lines: [*lines[:5], *lines[6:]]), "does not hold the events"),
+    "an event less": (rewritten(lambda lines: [*lines[:5], *lines[6:]]), "does not hold what its last line tells"),
     "two in another order": (
-        rewritten(lambda lines: [*lines[:5], lines[6], lines[5], *lines[7:]]), "does not hold the events",
+        rewritten(lambda lines: [*lines[:5], lines[6], lines[5], *lines[7:]]), "does not hold what its last line tells",
     ),
     "another text": (rewritten(lambda lines: [line.replace(b"broke", b"works") for line in lines]), "event "),
     "another actor": (
         rewritten(lambda lines: [*lines[:3], lines[3].replace(b"null,null,null", b'null,"eve",null'), *lines[4:]]),
         "event 3 of ledger",
     ),
-    "a receipt less": (rewritten(lambda lines: [*lines[:-2], lines[-1]]), "does not hold the events"),
+    "a receipt less": (rewritten(lambda lines: [*lines[:-2], lines[-1]]), "does not hold what its last line tells"),
+    "a scope more": (
+        rewritten(lambda lines: [line.replace(b"read write", b"read write admin") for line in lines]),
+        "does not hold what its last line tells",
+    ),
+    "another key": (rewritten(lambda lines: [line.replace(b'"job-0",', b'"other",') for line in lines]), "event 1 of"),
+    "an odd row": (
+        rewritten(lambda lines: [line.replace(b'"created_at":"20', b'"created_at":"x') for line in lines]),
+        "a row of api_keys cannot be read",
+    ),
     "a later format": (
         rewritten(lambda lines: [lines[0].replace(b'backup",1,', b'backup",2,'), *lines[1:]]), "is of format 2",
     ),
@@ -219,6 +233,43 @@ async def test_two_who_restore_at_once_give_one_ledger(
     with pytest.raises(LedgerBusy, match="somebody else writes to it"):
         restore(target, tmp_path / "ledger.gz", on_progress=other)
     assert contents(target) == contents(source)
+
+
+async def test_a_later_backup_brings_an_older_restore_up_to_date(
+    database: Database, ledger: GroupWriter, source: Engine, target: Engine, tmp_path: Path, engine: AsyncEngine
+) -> None:
+    back_up_to_file(source, tmp_path / "older.gz")
+    restore(target, tmp_path / "older.gz")
+    async with AsyncSession(engine) as session:
+        runs = ExecutionRepository(session)
+        lease = await runs.find_lease("with lease", 1)
+        await runs.release_lease(lease)
+        await runs.take_lease("with receipt", holder="worker-2")
+        await runs.mark_execution_completed(2)
+    with source.begin() as connection:
+        [key] = list_keys(connection, "default")
+        revoke_key(connection, "default", key.key_id, now=datetime.now(UTC))
+    back_up_to_file(source, tmp_path / "newer.gz")
+    assert restore(target, tmp_path / "newer.gz").loaded == 1
+    assert contents(target) == contents(source)
+    with pytest.raises(InvalidInput, match="more than the"):
+        restore(target, tmp_path / "older.gz")
+    assert contents(target) == contents(source)
+    assert stat.S_IMODE((tmp_path / "newer.gz").stat().st_mode) == 0o600
+
+
+async def test_a_backup_takes_little_memory_whatever_its_events_hold(
+    database: Database, source: Engine, target: Engine, tmp_path: Path
+) -> None:
+    async with GroupWriter(database.url) as writer:
+        for number in range(60):
+            await writer.execute(create(f"job-{number}", inputs={"text": "x" * 1_000_000}))
+    tracemalloc.start()
+    back_up_to_file(source, tmp_path / "ledger.gz")
+    restore(target, tmp_path / "ledger.gz")
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 50 * 2**20, "less than all of it"
 
 
 async def test_a_changed_ledger_is_not_backed_up(ledger: GroupWriter, source: Engine, tmp_path: Path) -> None:

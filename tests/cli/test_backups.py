@@ -68,7 +68,7 @@ def write_to_new(cli: Cli) -> None:
     write(cli, three_runs)
 
 
-SIZE = 25_000
+SIZE = 20_000
 
 
 @pytest.fixture(scope="module")
@@ -87,6 +87,7 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "all.gz"
 
 
+@pytest.mark.store("postgresql")
 def test_an_import_that_is_killed_gives_the_same_root_when_it_is_run_again(
     database: Database, large: Path, tmp_path: Path
 ) -> None:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import itertools
 import shutil
+import threading
+import tracemalloc
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -13,7 +17,7 @@ from sqlalchemy import Engine, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
 from execution_ledger.domain import InvalidInput, StoreUnavailable
-from execution_ledger.infrastructure import ExecutionRepository, compute_root, create_sync_engine
+from execution_ledger.infrastructure import ExecutionRepository, GroupWriter, compute_root, create_sync_engine
 from execution_ledger.infrastructure.moving import ColumnMapping, CrudImport, CrudTable, ImportReport, RowReport
 from execution_ledger.infrastructure.tables import (
     ExecutionHistory,
@@ -23,6 +27,8 @@ from execution_ledger.infrastructure.tables import (
     ledgers,
 )
 from execution_ledger.projections import ReplayQueries, verify
+from support import Database
+from support.writers import update as update_command
 
 BEGIN = datetime(2025, 3, 1, 8, 0, 0, 123456, tzinfo=UTC)
 
@@ -83,7 +89,7 @@ def test_rows_become_executions_with_their_ids_and_times(source: Source, target:
     assert (genesis.type, genesis.actor, genesis.reason) == (
         "execution.created", "mover", "imported from executionhistory",
     )  # fmt: skip
-    assert (genesis.causation_id, genesis.occurred_at) == ("executionhistory/3", at(0).replace(microsecond=exact))
+    assert (genesis.causation_id, genesis.occurred_at) == ("executionhistory/3", at(60).replace(microsecond=exact))
 
 
 def test_an_import_that_is_run_again_brings_in_nothing_twice(source: Source, target: Engine) -> None:
@@ -148,11 +154,26 @@ async def test_the_ledger_goes_on_behind_the_highest_number(
     assert list(verify(target)) == []
 
 
+def test_a_source_with_large_rows_takes_little_memory(crud: Source, target: Engine) -> None:
+    crud.create()
+    crud.add_many(
+        [{"id": n, "job_id": f"job-{n}", "status": "pending", "created_at": at(n), "message": "x" * 1_000_000}
+         for n in range(1, 61)]
+    )  # fmt: skip
+    tracemalloc.start()
+    assert bring_in(target, crud.table())[0].imported == 60
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 50 * 2**20, "less than all of it"
+
+
 BAD: list[tuple[dict[str, Any], str]] = [
     ({"status": "weird"}, "status: 'weird' is not a status"),
     ({"status": "running", "completed_at": at(3)}, "completed_at: is set while the row is running"),
     ({"job_id": "x" * 300}, "job_id: has 300 characters"),
-    ({"job_id": "", "status": "pending"}, "job_id: is empty"),
+    ({"job_id": ""}, "job_id: is empty"),
+    ({"job_id": None}, "job_id: is missing"),
+    ({"status": None}, "status: is missing"),
 ]
 
 
@@ -164,7 +185,7 @@ def test_rows_that_cannot_be_mapped_are_told_and_left_out(crud: Source, target: 
     for number, (values, _) in enumerate(BAD, 20):
         crud.add({"id": number, "job_id": f"job-{number}", "status": "pending", "created_at": at(9)} | values)
     report, told = bring_in(target, crud.table(), dry_run=dry_run)
-    assert (report.rows, report.imported, report.refused) == (8, 4, 4)
+    assert (report.rows, report.imported, report.refused) == (10, 4, 6)
     refused = {each.id: each.problem for each in told if each.kind == "refused"}
     for number, (_, problem) in enumerate(BAD, 20):
         assert refused[number].startswith(problem)
@@ -246,6 +267,114 @@ async def test_a_number_that_the_ledger_gave_already_is_refused(
     report, told = bring_in(target, crud.table())
     assert (report.imported, report.refused) == (3, 1)
     assert told[0].problem.startswith("id: 3 is that of execution 'own-2' in ledger 'default'.")
+    assert list(verify(target)) == []
+
+
+def test_a_cell_that_no_driver_reads_costs_only_its_row(source: Source, target: Engine) -> None:
+    source.create("CREATE TABLE executionhistory (id INTEGER PRIMARY KEY, job_id VARCHAR(50), status VARCHAR(50), "
+                  "created_at TIMESTAMP NULL, inputs JSON)")  # fmt: skip
+    odd = {"sqlite": "'n/a'", "postgresql": "'infinity'", "mysql": "NULL"}[source.engine.dialect.name]
+    rows = ", ".join(f"({n}, 'job-{n}', 'pending', {odd if n == 700 else repr('2026-01-01 08:00:00')}, '\"12\"')"
+                     for n in range(1, 1201))  # fmt: skip
+    source.execute(f"INSERT INTO executionhistory VALUES {rows}")
+    with source.table() as table:
+        mapping = ColumnMapping(table.columns, decoded=table.decoded, in_utc=table.in_utc, zone=ZoneInfo("Asia/Tokyo"))
+        told: list[RowReport] = []
+        report = CrudImport(target, table, mapping).run(on_row=told.append)
+    assert (report.rows, report.imported, report.refused) == (1200, 1199, 1)
+    assert [each.id for each in told] == [700]
+    first = history(target)[1]
+    assert first["inputs"] == "12"
+    in_utc = source.engine.dialect.name == "mysql"  # whose TIMESTAMP is
+    assert first["created_at"] == datetime(2026, 1, 1, 8, tzinfo=UTC) - timedelta(hours=0 if in_utc else 9)
+
+
+@pytest.mark.store("sqlite")
+def test_a_column_of_numbers_that_does_not_tell_rows_apart_is_refused(crud: Source) -> None:
+    crud.create("CREATE TABLE runs (number INTEGER, job_id TEXT, status TEXT)")
+    crud.execute("INSERT INTO runs VALUES (1, 'a', 'pending'), (1, 'b', 'pending')")
+    with pytest.raises(InvalidInput, match="'number' of runs is NULL in some rows, or the same in several"):
+        crud.table("runs", id_column="number")
+    crud.execute("UPDATE runs SET number = NULL WHERE job_id = 'b'")
+    with pytest.raises(InvalidInput, match="is NULL in some rows"):
+        crud.table("runs", id_column="number")
+
+
+@pytest.mark.store("sqlite")
+def test_an_odd_value_is_told_with_its_field(crud: Source, target: Engine) -> None:
+    crud.create("CREATE TABLE executionhistory (id BIGINT PRIMARY KEY, job_id TEXT, status TEXT, created_at TEXT, "
+                "attempt TEXT, progress TEXT)")  # fmt: skip
+    crud.execute(
+        "INSERT INTO executionhistory VALUES (1, 'a', 'pending', '2026-01-01', 'first', NULL), "
+        "(2, 'b', 'pending', '2026-01-01', NULL, 'half'), (3, 'c', 'pending', 'yesterday', NULL, NULL), "
+        "(0, 'd', 'pending', '2026-01-01', NULL, NULL), (9223372036854775807, 'e', 'pending', '2026-01-01', NULL, NULL)"
+    )
+    report, told = bring_in(target, crud.table())
+    assert (report.imported, report.refused) == (0, 5)
+    assert [each.problem.partition(". ")[0] for each in told] == [
+        "id: 0 is not such a number",
+        "attempt: 'first' is no number",
+        "progress: 'half' is no number",
+        "created_at: 'yesterday' is no time",
+        "id: 9223372036854775807 is not such a number",
+    ]
+
+
+@pytest.mark.store("sqlite")
+def test_a_time_that_clocks_showed_twice_is_told(crud: Source, target: Engine) -> None:
+    crud.create("CREATE TABLE executionhistory (id INTEGER PRIMARY KEY, job_id TEXT, status TEXT, created_at TEXT)")
+    crud.execute("INSERT INTO executionhistory VALUES (1, 'a', 'pending', '2025-10-26 02:50:00')")
+    report, told = bring_in(target, crud.table(), zone=ZoneInfo("Europe/Berlin"))
+    assert report.assumed == 1
+    assert told[0].problem == (
+        "created_at is a time that clocks in Europe/Berlin showed twice, or never: the first is taken"
+    )
+    assert history(target)[1]["created_at"] == datetime(2025, 10, 26, 0, 50, tzinfo=UTC)
+
+
+def test_what_changed_while_an_import_was_cut_short_is_brought_in_too(crud: Source, target: Engine) -> None:
+    many(crud)
+
+    def stop(report: ImportReport) -> None:
+        if report.rows == 2_000:
+            raise KeyboardInterrupt
+
+    with crud.table() as table, pytest.raises(KeyboardInterrupt):
+        CrudImport(target, table, ColumnMapping(table.columns)).run(on_progress=stop)
+    crud.update(14, status="failed", error="it broke after all")
+    crud.add({"id": 15, "job_id": "late", "status": "pending", "created_at": at(9)})
+    report, _ = bring_in(target, crud.table())
+    assert (report.rows, report.imported, report.corrected, report.unchanged) == (3_501, 1_501, 1, 1_999)
+    assert history(target)[14]["error"] == "it broke after all"
+    assert history(target)[15]["job_id"] == "late"
+
+
+@pytest.mark.store("postgresql")
+def test_an_import_goes_on_beside_others_who_write(crud: Source, target: Engine, database: Database) -> None:
+    """They lock streams before the head, as the import does."""
+    many(crud, 400)
+    bring_in(target, crud.table())
+    crud.execute("UPDATE executionhistory SET message = 'changed'")
+    over = threading.Event()
+
+    async def write() -> None:
+        async with GroupWriter(database.url) as writer:
+            numbers = itertools.cycle(range(2, 802, 2))
+            while not over.is_set():
+                await writer.execute_together([update_command(next(numbers), message=str(n)) for n in range(20)])
+
+    threads = [threading.Thread(target=lambda: asyncio.run(write())) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    try:
+        with crud.table() as table:
+            for _ in range(5):
+                report = CrudImport(target, table, ColumnMapping(table.columns), prefer_table=True).run()
+                assert report.rows == 400
+    finally:
+        over.set()
+        for thread in threads:
+            thread.join()
     assert list(verify(target)) == []
 
 

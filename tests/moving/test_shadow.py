@@ -12,7 +12,7 @@ from sqlalchemy import delete, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 
 from benchmarks.seed_repository import SeedBase, SeedHistory, SeedRepository
-from execution_ledger.infrastructure import ExecutionHistory, ExecutionRepository, create_engine
+from execution_ledger.infrastructure import ExecutionHistory, ExecutionRepository, create_engine, create_schema
 from execution_ledger.infrastructure.moving import Mismatch, Shadow, ShadowRepository
 
 
@@ -168,6 +168,53 @@ async def test_a_ledger_that_does_not_answer_is_no_trouble_of_the_callers(
     assert [record.name for record in caplog.records] == ["execution_ledger.shadow"] * 2
     assert "unable to open database file" in caplog.text
     await engine.dispose()
+
+
+async def test_what_watches_and_what_stalls_is_no_trouble_of_the_callers(
+    engine: AsyncEngine, old_session: AsyncSession, tmp_path: Path
+) -> None:
+    def fail(_: Mismatch) -> None:
+        raise RuntimeError("the watcher's own trouble")
+
+    stalled = create_engine(f"sqlite:///{tmp_path}/stalled.db")
+    async with stalled.begin() as connection:
+        await connection.run_sync(create_schema)
+    async with stalled.connect() as holder:
+        await holder.exec_driver_sql("BEGIN EXCLUSIVE")
+        shadow = Shadow(stalled, timeout=0.1, on_mismatch=fail)
+        run = await shadow.over(OldRepository(old_session)).create_execution({"job_id": "a"})
+        assert (run.job_id, shadow.mismatches) == ("a", 1)
+    await stalled.dispose()
+
+
+async def test_labels_follow_after_the_end(runs: ShadowRepository, found: list[Mismatch]) -> None:
+    run = await runs.create_execution({"job_id": "a"})
+    await runs.mark_execution_completed(run.id)
+    await runs.update_execution(run.id, {"message": "looked at"})
+    assert found == []
+
+
+async def test_columns_that_are_no_field_follow(engine: AsyncEngine, found: list[Mismatch]) -> None:
+    class Run:
+        def __init__(self, owner: str) -> None:
+            self.id, self.job_id, self.status, self.owner = 7, "a", "pending", owner
+            self.created_at = datetime(2026, 1, 1)
+
+    class Runs:
+        async def create_execution(self, data: dict[str, Any]) -> Run:
+            return Run(data["owner"])
+
+        update_execution = staticmethod(lambda id, data: Runs().create_execution(data))
+
+        async def get(self, id: int) -> Run:
+            return Run("past the repository")
+
+    runs = Shadow(engine, on_mismatch=found.append).over(Runs())
+    await runs.create_execution({"owner": "ada"})
+    await runs.update_execution(7, {"owner": "bob"})
+    assert found == []
+    await runs.get(7)
+    assert found == [Mismatch("get", 7, "attributes", {"owner": "past the repository"}, {"owner": "bob"})]
 
 
 async def test_names_are_mapped(engine: AsyncEngine, found: list[Mismatch]) -> None:
