@@ -7,16 +7,12 @@ from collections.abc import Callable, Mapping
 from functools import wraps
 from typing import Any, ParamSpec, Self, TypeVar, overload
 
-import msgspec
-
 from .backends import Backend, DatabaseBackend, ServiceBackend
-from .runs import Run, bounded
+from .runs import Run
+from .values import plain
 
 P = ParamSpec("P")
 T = TypeVar("T")
-
-_VALUE = 1_000
-"""Characters of an argument that are kept."""
 
 
 class Ledger:
@@ -85,7 +81,7 @@ class Ledger:
     ) -> Any:
         """Make each call of a function a run, of coroutine functions as well: `@ledger.recorded`.
 
-        `inputs` are its arguments, `result` what it returns: as JSON where they are, else as `repr` shows them, cut.
+        `inputs` are its arguments, `result` what it returns: as JSON where they are and not too much, else as text.
         """
         if function is None:
             return lambda function: self.recorded(function, name=name, inputs=inputs, result=result)
@@ -117,11 +113,3 @@ class Ledger:
                 return returned
 
         return call
-
-
-def plain(value: Any) -> Any:
-    """A value as JSON, or as text where it is none."""
-    try:
-        return msgspec.json.decode(msgspec.json.encode(value))
-    except (TypeError, ValueError, RecursionError):
-        return bounded(repr(value), _VALUE)

@@ -14,9 +14,7 @@ from uuid import uuid4
 
 from ...domain import LedgerError
 from .backends import Backend
-
-_ERROR, _TRACEBACK, _NOTE = 4_000, 16_000, 64_000
-"""Characters that are kept of an error, of a traceback and of a note."""
+from .values import NOTE, TRACEBACK, bounded, describe
 
 _log = logging.getLogger("execution_ledger.instrument")
 _run: ContextVar[Run | None] = ContextVar("execution_ledger_run", default=None)
@@ -88,7 +86,7 @@ class Run(_Context):
         """Keep a remark, of the step that is open here, if one is."""
         within = _step.get()
         step_id = within.step_id if within is not None and within.run is self else None
-        self.tell("add_note", bounded(text, _NOTE), level=level, source=source, step_id=step_id, data=data)
+        self.tell("add_note", bounded(text, NOTE), level=level, source=source, step_id=step_id, data=data)
 
     def progress(self, fraction: float, message: str | None = None) -> None:
         """How far it came, from 0 to 1."""
@@ -129,7 +127,7 @@ class Run(_Context):
             self.tell("transition", "cancelled", {"stop_reason": type(error).__name__})
         else:
             text = "".join(traceback.format_exception(error))
-            self.tell("add_note", bounded(text, _TRACEBACK), level="error", source="traceback")
+            self.tell("add_note", bounded(text, TRACEBACK), level="error", source="traceback")
             self.tell("transition", "failed", {"error": describe(error)})
 
 
@@ -169,17 +167,3 @@ class Step(_Context):
 def is_cancellation(error: BaseException) -> bool:
     """Whether somebody wanted it to end."""
     return isinstance(error, (asyncio.CancelledError, KeyboardInterrupt, SystemExit, GeneratorExit))
-
-
-def describe(error: BaseException) -> str:
-    """The kind of an error and its message."""
-    return bounded(f"{type(error).__name__}: {error}", _ERROR)
-
-
-def bounded(text: str, length: int) -> str:
-    """Text that every store keeps: without NUL and lone surrogates; the middle is left out where it is too long."""
-    text = text.encode(errors="replace").decode().replace("\x00", "\u2400")
-    if len(text) <= length:
-        return text
-    half = length // 2
-    return f"{text[:half]}\n… {len(text) - length:,} characters left out …\n{text[-half:]}"

@@ -83,6 +83,51 @@ def test_a_function_is_a_run_with_its_arguments_and_what_it_returned(ledger: Led
     assert [(each.inputs, each.result) for each in look.runs() if each.run_name == "quiet"] == [(None, None)]
 
 
+class Unspeakable:
+    def __repr__(self) -> str:
+        raise RuntimeError("not now")
+
+
+def test_whatever_the_arguments_are_the_function_runs(ledger: Ledger, look: Look) -> None:
+    nested: list[Any] = []
+    for _ in range(150):
+        nested = [nested]
+    odd = {
+        "text": "a\x00b\ud800",
+        "inside": {"deep": ["a\x00b"]},
+        "large": 2**70,
+        "no number": float("nan"),
+        "nested": nested,
+        "rows": list(range(20_000)),
+        "object": Unspeakable(),
+    }
+
+    @ledger.recorded
+    def count(**given: Any) -> int:
+        return len(given)
+
+    assert count(**odd) == len(odd)
+    (run,) = look.runs()
+    assert run.inputs is not None
+    kept = run.inputs["given"]
+    assert len(str(kept)) < 2_000
+    for value in odd.values():
+
+        @ledger.recorded(name="one")
+        def take(value: Any) -> None:
+            """Takes it."""
+
+        take(value)
+    kept = [each.inputs["value"] for each in look.runs() if each.run_name == "one" and each.inputs is not None]
+    assert kept[0] == "a\u2400b?"
+    assert kept[1] == "{'deep': ['a\\x00b']}"
+    assert kept[2:4] == [str(2**70), None]
+    assert kept[4].startswith("[[[")
+    assert kept[5].startswith("[0,1,2")
+    assert len(kept[5]) < 1_100
+    assert kept[6] == "<Unspeakable, whose repr raises RuntimeError>"
+
+
 async def test_a_coroutine_is_one_too_and_a_cancellation_is_none_of_its_faults(ledger: Ledger, look: Look) -> None:
     started = asyncio.Event()
 
