@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from functools import wraps
+from functools import partial, wraps
 from typing import Any, ParamSpec, Self, TypeVar, overload
 
 from .backends import Backend, DatabaseBackend, ServiceBackend
+from .forks import ForkedBackend
 from .runs import Run
 from .values import plain
 
@@ -18,16 +19,16 @@ T = TypeVar("T")
 class Ledger:
     """Where runs are recorded: a database (`sqlite:///ledger.db`, `postgresql://…`) or a service (`http://…`).
 
-    Threads and event loops may share one. Close it, or use it as a context.
+    Threads, event loops and forked processes may share one. Close it, or use it as a context.
     """
 
     def __init__(
         self, url: str, *, ledger: str | None = None, actor: str | None = None, key: str | None = None
     ) -> None:
-        self._backend: Backend = (
-            ServiceBackend(url, ledger, actor, key)
+        self.backend: Backend = ForkedBackend(
+            partial(ServiceBackend, url, ledger, actor, key)
             if url.startswith(("http://", "https://"))
-            else DatabaseBackend(url, ledger, actor)
+            else partial(DatabaseBackend, url, ledger, actor)
         )
 
     def __enter__(self) -> Self:
@@ -38,7 +39,7 @@ class Ledger:
 
     def close(self) -> None:
         """Let go of it, once all is written."""
-        self._backend.close()
+        self.backend.close()
 
     def execution(
         self,
@@ -62,7 +63,7 @@ class Ledger:
             "attributes": attributes,
             "execution_type": execution_type,
         }
-        return Run(self._backend, {name: value for name, value in data.items() if value is not None}, reason)
+        return Run(self.backend, {name: value for name, value in data.items() if value is not None}, reason)
 
     @overload
     def recorded(self, function: Callable[P, T], /) -> Callable[P, T]: ...

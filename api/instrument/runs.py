@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import secrets
 import traceback
 from abc import ABC, abstractmethod
@@ -96,8 +97,9 @@ class Run(_Context):
     def tell(self, method: str, *arguments: Any, **options: Any) -> None:
         """Call a method of the repository on this run."""
         self._count += 1
+        key = f"{self._prefix}-{os.getpid()}-{self._count}"  # a forked process counts on by itself
         try:
-            self._backend.call(method, self.job_id, *arguments, command_id=f"{self._prefix}-{self._count}", **options)
+            self._backend.call(method, self.job_id, *arguments, command_id=key, **options)
         except LedgerError as error:
             _log.warning(
                 "%s of run %s was not recorded: %s", method, self.job_id, error,
