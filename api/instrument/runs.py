@@ -78,7 +78,9 @@ class Run(_Context):
         self.job_id: str = data.get("job_id") or str(uuid4())
         self.result: Any = None
         """What it gave: recorded at its end, if it does not fail."""
-        self._backend, self._data, self._reason = backend, data, reason
+        self.backend = backend
+        """Where it is recorded."""
+        self._data, self._reason = data, reason
         self._prefix = secrets.token_hex(8)
         self._count = 0
         self._tokens: tuple[Token[Run | None], Token[Step | None]] | None = None
@@ -99,7 +101,7 @@ class Run(_Context):
         self._count += 1
         key = f"{self._prefix}-{os.getpid()}-{self._count}"  # a forked process counts on by itself
         try:
-            self._backend.call(method, self.job_id, *arguments, command_id=key, **options)
+            self.backend.call(method, self.job_id, *arguments, command_id=key, **options)
         except LedgerError as error:
             _log.warning(
                 "%s of run %s was not recorded: %s", method, self.job_id, error,
@@ -111,8 +113,8 @@ class Run(_Context):
         data = {**self._data, "job_id": self.job_id}
         if outer is not None:
             data["parent_job_id"] = outer.job_id
-        self._backend.call("create_execution", data, reason=self._reason, command_id=f"{self._prefix}-create")
-        self._backend.call("transition", self.job_id, "started", command_id=f"{self._prefix}-start")
+        self.backend.call("create_execution", data, reason=self._reason, command_id=f"{self._prefix}-create")
+        self.backend.call("transition", self.job_id, "started", command_id=f"{self._prefix}-start")
 
     def _enter(self) -> None:
         self._tokens = _run.set(self), _step.set(None)
