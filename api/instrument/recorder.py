@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextvars import Context
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -31,14 +31,16 @@ class Place:
     job_id: str
     step_id: str | None
     outer: Place | None
-    """What it lies in: a step or the run itself; of a run, nothing."""
+    """What it lies in; of a run, what it was begun in, if that is recorded, too."""
     name: str
     kind: str | None = None
     trace_id: str | None = None
     begun_at: datetime | None = None
     attributes: dict[str, Any] = field(default_factory=dict)
     recorded: bool = True
-    """False where there was no room for it: nothing of it, and nothing inside it, is recorded."""
+    """False where there was no room for it, or where it is a part of what it lies in."""
+    silent: bool = False
+    """Whether it is a part of what it lies in, and is not recorded by itself."""
     late: bool = False
     """Whether it began after the end of its run, which takes no step any more: its end is noted there."""
     ended: bool = False
@@ -52,7 +54,8 @@ class Place:
     def run(self) -> Place:
         """The run that it is part of."""
         place = self
-        while place.outer is not None:
+        while place.step_id is not None:
+            assert place.outer is not None
             place = place.outer
         return place
 
@@ -73,11 +76,19 @@ class Recorder:
         return None if key is None else self._places.get(key)
 
     def begin_run(
-        self, key: str, outer: Place | None, at: datetime, *, trace_id: str | None = None, **fields: Any
+        self,
+        key: str,
+        outer: Place | None,
+        at: datetime,
+        *,
+        kind: str | None = None,
+        trace_id: str | None = None,
+        **fields: Any,
     ) -> None:
         """A run begins, under a key that is its job id, too; inside another one it is a part of that."""
         with self._lock:
-            place = Place(key, key, None, None, label(fields.get("run_name") or key), trace_id=trace_id, begun_at=at)
+            name = label(fields.get("run_name") or key)
+            place = Place(key, key, None, outer, name, kind, trace_id=trace_id, begun_at=at)
             place.attributes = dict(fields.get("attributes") or {})
             around = current_run()
             if outer is not None and outer.run.recorded:
@@ -106,34 +117,37 @@ class Recorder:
             place.attributes = dict(attributes or {})
             place.late = run.ended
             said = {"step_id": step_id, "name": place.name, "kind": kind, "attributes": place.attributes or None}
-            around = outer
-            while around.outer is not None and (around.ended or around.late or not around.recorded):
-                around = around.outer
+            around = _nearest(outer, lambda each: each.recorded and not each.ended and not each.late)
             said = {name: value for name, value in said.items() if value is not None}
             if around.step_id is not None:
                 said["parent_step_id"] = around.step_id
             place.recorded = run.recorded and self._begin(place, "start-step", {**said, "occurred_at": at})
 
-    def alias(self, key: str, place: Place) -> None:
-        """Find the same place under another key, too, until that is forgotten."""
+    def begin_silent(self, key: str, outer: Place, at: datetime, *, name: str, kind: str) -> None:
+        """Something begins that is a part of what it lies in, and is not recorded by itself."""
         with self._lock:
-            self._places[key] = place
-            place.run.inside.add(key)
+            place = Place(key, outer.job_id, key, outer, name, kind, begun_at=at, recorded=False, silent=True)
+            self._keep(key, place)
 
-    def forget(self, key: str, place: Place) -> None:
-        """Remember a key for a while only."""
+    def go_on(self, key: str, place: Place, at: datetime) -> None:
+        """A run that waits goes on, under another key, too."""
         with self._lock:
-            if key in place.run.inside:
-                place.run.inside.remove(key)
-                self._ended.append(key)
-            while len(self._ended) > ENDED:
-                self._places.pop(self._ended.popleft(), None)
+            self._keep(key, place)
+            self._put(place, "update", {"status": "running", "occurred_at": at}, f"go-on-{key}", must=True)
+
+    def wait(self, place: Place, at: datetime, message: str) -> None:
+        """A run waits for a person."""
+        with self._lock:
+            place.notes += 1
+            said = {"status": "waiting_for_approval", "message": bounded(message, ERROR), "occurred_at": at}
+            self._put(place, "update", said, f"wait-{place.notes}", must=True)
 
     def note(
         self, place: Place, at: datetime, text: str, *, level: str = "info", source: str, data: Any = None
     ) -> None:
         """Keep a remark on what is open or was."""
         with self._lock:
+            place = _nearest(place, lambda each: not each.silent)
             place.notes += 1
             said = {"text": bounded(text, NOTE) or "(nothing)", "level": level, "source": label(source), "data": data}
             if place.step_id is not None and not place.late:
@@ -160,8 +174,10 @@ class Recorder:
                 return
             place.ended = True
             # With a run, also what is open in it and may never end.
-            for key in [place.key] if place.outer is not None else list(place.inside):
-                self.forget(key, place)
+            for key in [place.key] if place.step_id is not None else list(place.inside):
+                self._forget(key, place)
+            if place.silent:
+                return
             told = {"result": result, "error": None if error is None else bounded(error, ERROR)}
             told = {name: value for name, value in told.items() if value is not None}
             if place.step_id is None:
@@ -173,10 +189,6 @@ class Recorder:
             else:
                 command = "update" if place.step_id is None else "finish-step"
                 self._put(place, command, {**said, "occurred_at": at}, "end", must=True)
-
-    def change(self, place: Place, at: datetime, fields: Mapping[str, Any], key: str) -> None:
-        """Set fields of a run."""
-        self._put(place, "update", {**fields, "occurred_at": at}, key, must=True)
 
     def flush(self, seconds: float = PATIENCE) -> bool:
         """Wait until all that was told so far is written; False where that takes longer."""
@@ -193,9 +205,21 @@ class Recorder:
     def _begin(self, place: Place, command: str, fields: dict[str, Any]) -> bool:
         if len(self._places) - len(self._ended) >= OPEN:
             return self.outbox.leave_out(1)
-        self._places[place.key] = place
-        place.run.inside.add(place.key)
+        self._keep(place.key, place)
         return place.late or self.outbox.put(self._write(place, command, fields, "begin"))
+
+    def _keep(self, key: str, place: Place) -> None:
+        self._places[key] = place
+        place.run.inside.add(key)
+
+    def _forget(self, key: str, place: Place) -> None:
+        """Remember it for a while only."""
+        inside = place.run.inside
+        if key in inside:
+            inside.remove(key)
+            self._ended.append(key)
+        while len(self._ended) > ENDED:
+            self._places.pop(self._ended.popleft(), None)
 
     def _put(self, place: Place, command: str, fields: dict[str, Any], key: str, *, must: bool = False) -> None:
         if place.recorded:
@@ -214,3 +238,11 @@ class Recorder:
         level = "error" if outcome == "failed" else "info"
         said = {"text": f"After the end of the run: {place.name}", "level": level, "source": "late step", "data": data}
         self._put(place, "note", {**said, "occurred_at": at}, "late", must=True)
+
+
+def _nearest(place: Place, is_it: Callable[[Place], bool]) -> Place:
+    """The place, or the nearest one around it in its run that is it; else the run."""
+    while place.step_id is not None and not is_it(place):
+        assert place.outer is not None
+        place = place.outer
+    return place
