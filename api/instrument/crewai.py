@@ -17,14 +17,14 @@ from .crewai_events import REMARKS, SCOPES, Scope
 from .endings import before_the_end
 from .ledger import Ledger
 from .outbox import CAPACITY, PATIENCE
-from .recorder import Place, Recorder
+from .recorder import Place, Recorder, Recording
 from .values import describe, plain
 
 SOURCE = "crewai"
 _log = logging.getLogger("execution_ledger.instrument")
 
 
-class ExecutionLedgerListener(BaseEventListener):
+class ExecutionLedgerListener(Recording, BaseEventListener):
     """Records crews and flows, from when it is made until it is closed, or left as a context.
 
     CrewAI never waits for the ledger, nor fails with it.
@@ -51,16 +51,6 @@ class ExecutionLedgerListener(BaseEventListener):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-    @property
-    def dropped(self) -> int:
-        """Writes that were left out: there was no room for them, or no time at the end."""
-        return self._recorder.outbox.dropped
-
-    @property
-    def refused(self) -> int:
-        """Writes that the ledger would not take."""
-        return self._recorder.outbox.refused
 
     def setup_listeners(self, crewai_event_bus: Any) -> None:
         """Listen; CrewAI calls it."""

@@ -17,7 +17,7 @@ from opentelemetry.trace import SpanContext, StatusCode
 
 from .ledger import Ledger
 from .outbox import CAPACITY, PATIENCE, THREADS
-from .recorder import Place, Recorder
+from .recorder import Place, Recorder, Recording
 from .runs import is_cancellation
 from .values import label, plain
 
@@ -31,7 +31,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _log = logging.getLogger("execution_ledger.instrument")
 
 
-class ExecutionLedgerSpanProcessor(SpanProcessor):
+class ExecutionLedgerSpanProcessor(Recording, SpanProcessor):
     """Records outermost spans as runs, and the spans inside them as steps.
 
         provider.add_span_processor(ExecutionLedgerSpanProcessor(Ledger("sqlite:///ledger.db")))
@@ -56,16 +56,6 @@ class ExecutionLedgerSpanProcessor(SpanProcessor):
         self._recorder = Recorder(ledger, capacity=capacity, context=quiet)
         self._runs = runs
         self._warned = False
-
-    @property
-    def dropped(self) -> int:
-        """Writes that were left out: there was no room for them, or no time at the end."""
-        return self._recorder.outbox.dropped
-
-    @property
-    def refused(self) -> int:
-        """Writes that the ledger would not take."""
-        return self._recorder.outbox.refused
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
         """A span started."""

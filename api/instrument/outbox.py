@@ -161,10 +161,12 @@ class Outbox:
 
     def leave_out(self, count: int) -> bool:
         """Count what is not even put; False."""
-        if count and not self.dropped:
+        with self._changed:
+            first = count > 0 and not self.dropped
+            self.dropped += count
+        if first:
             why = "the outbox is closed" if self._closed else f"more than {self.capacity:,} writes wait"
             _log.warning("Something is not recorded: %s; how much, is counted", why, extra={"action": "dropped"})
-        self.dropped += count
         return False
 
 

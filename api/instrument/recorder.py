@@ -246,3 +246,19 @@ def _nearest(place: Place, is_it: Callable[[Place], bool]) -> Place:
         assert place.outer is not None
         place = place.outer
     return place
+
+
+class Recording:
+    """What tells a recorder, and how much of that was not recorded."""
+
+    _recorder: Recorder
+
+    @property
+    def dropped(self) -> int:
+        """Writes that were left out: there was no room for them, or no time at the end."""
+        return self._recorder.outbox.dropped
+
+    @property
+    def refused(self) -> int:
+        """Writes that the ledger would not take."""
+        return self._recorder.outbox.refused
