@@ -7,9 +7,10 @@ BIN := .venv/bin
 # Of every platform, without the index they come from. $(ARGS) is for `make lock`.
 LOCK = --quiet --universal --python-version 3.11 --generate-hashes --no-header $(ARGS)
 DBT := examples/dbt
+CREWAI := examples/crewai
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo example-dbt test check serve bench soak fuzz format lock docs clean
+.PHONY: help demo example-dbt test test-crewai check serve bench soak fuzz format lock docs clean
 
 help: ## print this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1|\2/p' Makefile | awk -F'|' '{ printf "%-17s %s\n", $$1, $$2 }'
@@ -25,6 +26,9 @@ serve: .venv/.run ## serve HTTP
 
 test: .venv/.dev ## run the tests, on SQLite and a real PostgreSQL (ARGS= for pytest)
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 $(ARGS)
+
+test-crewai: $(CREWAI)/.venv/.run ## run the tests of the CrewAI listener, in an environment of their own (a gigabyte)
+	$(CREWAI)/.venv/bin/python -m pytest $(CREWAI) $(ARGS)
 
 check: .venv/.dev ## check format, lint, the direction of imports and types
 	$(BIN)/ruff format --check .
@@ -57,9 +61,11 @@ lock: .venv/.dev ## write the lock files anew (ARGS=--upgrade: with the newest r
 	$(BIN)/uv pip compile $(LOCK) pyproject.toml --group build -o requirements.lock
 	$(BIN)/uv pip compile $(LOCK) pyproject.toml --group build --group dev -c requirements.lock -o requirements-dev.lock
 	$(BIN)/uv pip compile $(LOCK) $(DBT)/requirements.in -o $(DBT)/requirements.txt
+	$(BIN)/uv pip compile $(LOCK) pyproject.toml --group build --group crewai --extra crewai -o $(CREWAI)/requirements.txt
 
 clean: ## remove all that make made
-	rm -rf .venv $(DBT)/.venv $(DBT)/.run build dist *.egg-info .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf .venv $(DBT)/.venv $(DBT)/.run $(CREWAI)/.venv build dist *.egg-info
+	rm -rf .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 # .venv/.run: what the ledger needs to run, and the package itself, editable; .venv/.dev: all the rest.
@@ -80,6 +86,13 @@ clean: ## remove all that make made
 $(DBT)/.venv/.run: $(DBT)/requirements.txt | $(BIN)/python
 	$(BIN)/python -m venv --clear $(DBT)/.venv
 	$(DBT)/.venv/bin/python -m pip install --quiet --no-deps --require-hashes -r $(DBT)/requirements.txt
+	@touch $@
+
+# So has CrewAI, for the same reason, with us in it: a gigabyte.
+$(CREWAI)/.venv/.run: $(CREWAI)/requirements.txt pyproject.toml | $(BIN)/python
+	$(BIN)/python -m venv --clear $(CREWAI)/.venv
+	$(CREWAI)/.venv/bin/python -m pip install --quiet --no-deps --require-hashes -r $(CREWAI)/requirements.txt
+	$(CREWAI)/.venv/bin/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
 # The first Python that is new enough and can make environments (Debian keeps that in a package of its own).

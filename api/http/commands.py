@@ -1,8 +1,15 @@
-"""One HTTP command for each event of the transition table, and for progress: routes are made from this table."""
+"""One HTTP command for each event of the transition table, and for progress: routes are made from this table.
+
+Those of a batch are named as their routes are.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, NamedTuple
+
+from ...domain import Command, Correct, Delete, FinishStep, Note, ReportLateOutcome, StartStep, Update
 
 
 class HttpCommand(NamedTuple):
@@ -52,3 +59,24 @@ COMMANDS: tuple[HttpCommand, ...] = (
     HttpCommand("fail", "failed", "It did not do its work", ("error", *_ENDED), ("error",), {"error": "no space left"}),
     HttpCommand("cancel", "cancelled", "It is called off", ("stop_reason", "stop_requested_by", *_ENDED)),
 )
+
+
+def _by(event: str | None) -> Callable[[Mapping[str, Any]], Command]:
+    return Update.of if event is None else partial(Update.by, event)
+
+
+_MAKERS: dict[str, Callable[[Mapping[str, Any]], Command]] = {
+    **{command.path: _by(command.event) for command in COMMANDS},
+    "update": Update.of,
+    "correct": Correct.of,
+    "late-outcome": lambda fields: ReportLateOutcome.of(**fields),
+    "start-step": lambda fields: StartStep.of(**fields),
+    "finish-step": lambda fields: FinishStep.of(**fields),
+    "note": lambda fields: Note.of(**fields),
+    "delete": lambda _: Delete(),
+}
+
+
+def make_command(name: str, fields: Mapping[str, Any]) -> Command:
+    """The command of this name in a batch, with its own fields."""
+    return _MAKERS[name](fields)

@@ -226,4 +226,4 @@ def with_body(options: WriteOptions, body: Body | None) -> WriteOptions:
     """The options, with what the body says of the circumstances."""
     if body is None:
         return options
-    return {**options, "reason": body.reason, "occurred_at": body.occurred_at}
+    return {**options, "reason": body.reason, "occurred_at": body.occurred_at, "trace_id": body.trace_id}

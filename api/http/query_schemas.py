@@ -9,14 +9,13 @@ from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 from ...domain import FIELDS
 from ...domain.limits import KEY_LENGTH
 from ...projections.audit import TYPES
-from .schemas import Outcome, Status, Time, one_of
+from .schemas import Outcome, Status, Time, TraceId, one_of
 
 MAX_PAGE = 1_000
 """Entries of the largest page over HTTP."""
 
 EventType = Annotated[str, one_of(TYPES)]
 FieldName = Annotated[str, one_of(FIELDS)]
-TraceId = Annotated[str, WithJsonSchema({"type": "string", "pattern": "^(?!0{32})[0-9a-f]{32}$"})]
 _VERSION = {"type": "string", "pattern": "^[0-9]{1,18}$"}
 VersionOrTime = Annotated[str, WithJsonSchema({"anyOf": [_VERSION, {"type": "string", "format": "date-time"}]})]
 

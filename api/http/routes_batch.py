@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Sequence
 from hashlib import sha256
 from typing import Annotated, Any
 
@@ -11,19 +10,11 @@ from fastapi import APIRouter, Request, Response
 from pydantic import Field, ValidationError
 
 from ...domain import (
-    Command,
     Context,
-    Correct,
     Create,
-    Delete,
-    FinishStep,
     InvalidInput,
     LedgerError,
-    Note,
-    ReportLateOutcome,
-    StartStep,
     UnknownExecution,
-    Update,
     make_context,
 )
 from ...domain.limits import KEY_LENGTH
@@ -32,7 +23,7 @@ from ...infrastructure import Request as Asked
 from . import problem_docs
 from .answers import BatchAnswer
 from .authentication import WRITE
-from .commands import COMMANDS
+from .commands import make_command
 from .dependencies import CallContext, CreateOptions, LedgerName
 from .json_route import JsonRoute
 from .problems import explain, problem_body
@@ -62,28 +53,17 @@ MOST = 1_000
 _LONGEST_KEY = KEY_LENGTH - len(f"#{MOST}")
 """Characters of an `Idempotency-Key` that leave room for the number of an item."""
 
-_Make = Callable[[Mapping[str, Any]], Command]
-
-
-def _by(event: str | None) -> _Make:
-    return Update.of if event is None else partial(Update.by, event)
-
-
-def _spread(make: Callable[..., Command]) -> _Make:
-    return lambda fields: make(**fields)
-
-
-KINDS: dict[str, tuple[type[Body], _Make]] = {
-    **{command.path: (STATUS_BODIES[command.path], _by(command.event)) for command in COMMANDS},
-    "update": (ExecutionUpdate, Update.of),
-    "correct": (Correction, Correct.of),
-    "late-outcome": (LateOutcome, _spread(ReportLateOutcome.of)),
-    "start-step": (StepBegin, _spread(StartStep.of)),
-    "finish-step": (NamedStepEnd, _spread(FinishStep.of)),
-    "note": (NoteBody, _spread(Note.of)),
-    "delete": (Body, lambda _: Delete()),
+BODIES: dict[str, type[Body]] = {
+    **STATUS_BODIES,
+    "update": ExecutionUpdate,
+    "correct": Correction,
+    "late-outcome": LateOutcome,
+    "start-step": StepBegin,
+    "finish-step": NamedStepEnd,
+    "note": NoteBody,
+    "delete": Body,
 }
-"""What can be commanded: the body it takes, and the command that this makes."""
+"""What can be commanded, with the body that it takes."""
 
 
 class NewExecutions(StrictBody):
@@ -96,7 +76,7 @@ class OneCommand(StrictBody):
     """A command on one execution."""
 
     execution_id: Key = Field(description="The caller's job id.")
-    command: Annotated[str, one_of(KINDS)] = Field(description="As the last part of its own route.")
+    command: Annotated[str, one_of(BODIES)] = Field(description="As the last part of its own route.")
     body: dict[str, Any] = Field({}, description="As its own route takes it; `finish-step` with its `step_id`.")
     expected_version: Natural | None = None
     lease: Ordinal | None = Field(None, description="The token of your lease.")
@@ -150,12 +130,11 @@ async def send_commands(body: Commands, request: Request, ledger: LedgerName, co
     base = make_context(Context(), **context)
 
     def ask(_: int, item: OneCommand) -> Asked:
-        model, make = _kind(item)
-        checked = _check(model, item)
+        checked = _check(item)
         return Asked(
             ledger,
             item.execution_id,
-            make(checked.given()),
+            make_command(item.command, checked.given()),
             _said(base, checked),
             expected_version=item.expected_version,
             command_id=item.idempotency_key,
@@ -165,16 +144,12 @@ async def send_commands(body: Commands, request: Request, ledger: LedgerName, co
     return await _execute(request, body.commands, ask, 200)
 
 
-def _kind(item: OneCommand) -> tuple[type[Body], _Make]:
-    try:
-        return KINDS[item.command]
-    except KeyError:
+def _check(item: OneCommand) -> Body:
+    model = BODIES.get(item.command)
+    if model is None:
         raise InvalidInput(
-            field="command", problem=f"{item.command[:40]!r} is unknown", remedy=f"Use: {', '.join(KINDS)}."
-        ) from None
-
-
-def _check(model: type[Body], item: OneCommand) -> Body:
+            field="command", problem=f"{item.command[:40]!r} is unknown", remedy=f"Use: {', '.join(BODIES)}."
+        )
     try:
         return model.model_validate(item.body)
     except ValidationError as error:
@@ -187,7 +162,7 @@ def _check(model: type[Body], item: OneCommand) -> Body:
 
 def _said(base: Context, body: Body) -> Context:
     """The circumstances of the request, with what an item says of its own."""
-    return make_context(base, reason=body.reason, occurred_at=body.occurred_at)
+    return make_context(base, reason=body.reason, occurred_at=body.occurred_at, trace_id=body.trace_id)
 
 
 async def _execute(request: Request, items: Sequence[Any], ask: Callable[[int, Any], Asked], done: int) -> Response:

@@ -49,6 +49,7 @@ Key = Annotated[str, Field(min_length=1, max_length=KEY_LENGTH)]
 Natural = Annotated[int, Field(ge=0, le=2**63 - 1), BeforeValidator(_whole)]
 Ordinal = Annotated[int, Field(ge=1, le=2**63 - 1), BeforeValidator(_whole)]
 Time = Annotated[str, WithJsonSchema({"type": "string", "format": "date-time"})]
+TraceId = Annotated[str, WithJsonSchema({"type": "string", "pattern": "^(?!0{32})[0-9a-f]{32}$"})]
 Status = Annotated[str, one_of(ExecutionStatus)]
 Outcome = Annotated[str, one_of(sorted(TERMINAL))]
 
@@ -87,6 +88,10 @@ class Body(StrictBody):
     )
     occurred_at: Time | None = Field(
         None, description="When it happened, by the reporter's clock; the ledger's own is recorded beside it."
+    )
+    trace_id: TraceId | None = Field(
+        None,
+        description="W3C trace id; comes before that of the header traceparent, and is each item's own in a batch.",
     )
 
     def given(self) -> dict[str, Any]:

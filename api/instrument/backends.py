@@ -4,12 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
-from ...infrastructure import ExecutionRepository, Settings
+from ...domain import Context, Create, LedgerError, UnknownExecution, make_context
+from ...infrastructure import ExecutionRepository, Request, Settings
 from ..client import LedgerClient
+from ..http.commands import make_command
 from ..runtime import open_ledger, open_writer
+
+
+class Write(NamedTuple):
+    """One write as data: a command of a batch of the service, or `create`."""
+
+    job_id: str
+    command: str
+    fields: dict[str, Any]
+    """Its own fields, and `occurred_at`."""
+    key: str
+    """The same key with the same write records it once."""
+    trace_id: str | None = None
 
 
 class Backend(Protocol):
@@ -17,6 +32,10 @@ class Backend(Protocol):
 
     def call(self, method: str, *arguments: Any, **options: Any) -> Any:
         """Call one, and wait for its answer."""
+        ...
+
+    def send(self, writes: Sequence[Write]) -> list[Exception | None]:
+        """Write together what is to be written in this order; of each, why it was refused, or None."""
         ...
 
     def close(self) -> None:
@@ -33,6 +52,28 @@ class ServiceBackend:
     def call(self, method: str, *arguments: Any, **options: Any) -> Any:
         """Over HTTP."""
         return getattr(self._client, method)(*arguments, **options)
+
+    def send(self, writes: Sequence[Write]) -> list[Exception | None]:
+        """In two requests: executions are created before anything else is said of them."""
+        created = [write for write in writes if write.command == "create"]
+        others = [write for write in writes if write.command != "create"]
+        answers: dict[str, Any] = {}
+        if created:
+            items = [{**write.fields, "job_id": write.job_id, "trace_id": write.trace_id} for write in created]
+            told = self._client.create_executions(items, command_id=created[0].key)
+            answers |= zip((write.key for write in created), told, strict=True)
+        if others:
+            told = self._client.send_commands(
+                {
+                    "execution_id": write.job_id,
+                    "command": write.command,
+                    "body": {**write.fields, "trace_id": write.trace_id},
+                    "idempotency_key": write.key,
+                }
+                for write in others
+            )
+            answers |= zip((write.key for write in others), told, strict=True)
+        return [answer if isinstance(answer := answers[write.key], Exception) else None for write in writes]
 
     def close(self) -> None:
         """Close its connections."""
@@ -59,6 +100,10 @@ class DatabaseBackend:
         """On the loop."""
         return self._wait(self._call(method, arguments, options))
 
+    def send(self, writes: Sequence[Write]) -> list[Exception | None]:
+        """In one transaction, as a rule."""
+        return self._wait(self._send(writes))
+
     def close(self) -> None:
         """Write what waits, and end the thread."""
         if not self._loop.is_closed():
@@ -75,6 +120,39 @@ class DatabaseBackend:
                 session, ledger=self._settings.ledger, writer=self._writer, actor=self._settings.actor
             )
             return await getattr(repository, method)(*arguments, **options)
+
+    async def _send(self, writes: Sequence[Write]) -> list[Exception | None]:
+        answers: list[Exception | None] = []
+        asked: list[Request] = []
+        for write in writes:
+            try:
+                asked.append(self._request(write))
+                answers.append(None)
+            except LedgerError as refused:
+                answers.append(refused)
+        told = iter(await self._writer.execute_together(asked))
+        for at, write in enumerate(writes):
+            if answers[at] is None:
+                answer = next(told)
+                if answer is None:
+                    answer = UnknownExecution(ledger=self._settings.ledger, target=write.job_id)
+                answers[at] = answer if isinstance(answer, Exception) else None
+        return answers
+
+    def _request(self, write: Write) -> Request:
+        fields = dict(write.fields)
+        said = {"occurred_at": fields.pop("occurred_at", None), "trace_id": write.trace_id}
+        if write.command == "create":
+            command = Create.of({**fields, "job_id": write.job_id})
+        else:
+            command = make_command(write.command, fields)
+        return Request(
+            ledger=self._settings.ledger,
+            target=write.job_id,
+            command=command,
+            context=make_context(Context(), actor=self._settings.actor, **said),
+            command_id=write.key,
+        )
 
     def _wait(self, work: Any) -> Any:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()

@@ -4,34 +4,31 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from functools import wraps
+from functools import partial, wraps
 from typing import Any, ParamSpec, Self, TypeVar, overload
 
-import msgspec
-
 from .backends import Backend, DatabaseBackend, ServiceBackend
-from .runs import Run, bounded
+from .forks import ForkedBackend
+from .runs import Run
+from .values import plain
 
 P = ParamSpec("P")
 T = TypeVar("T")
-
-_VALUE = 1_000
-"""Characters of an argument that are kept."""
 
 
 class Ledger:
     """Where runs are recorded: a database (`sqlite:///ledger.db`, `postgresql://…`) or a service (`http://…`).
 
-    Threads and event loops may share one. Close it, or use it as a context.
+    Threads, event loops and forked processes may share one. Close it, or use it as a context.
     """
 
     def __init__(
         self, url: str, *, ledger: str | None = None, actor: str | None = None, key: str | None = None
     ) -> None:
-        self._backend: Backend = (
-            ServiceBackend(url, ledger, actor, key)
+        self.backend: Backend = ForkedBackend(
+            partial(ServiceBackend, url, ledger, actor, key)
             if url.startswith(("http://", "https://"))
-            else DatabaseBackend(url, ledger, actor)
+            else partial(DatabaseBackend, url, ledger, actor)
         )
 
     def __enter__(self) -> Self:
@@ -42,7 +39,7 @@ class Ledger:
 
     def close(self) -> None:
         """Let go of it, once all is written."""
-        self._backend.close()
+        self.backend.close()
 
     def execution(
         self,
@@ -66,7 +63,7 @@ class Ledger:
             "attributes": attributes,
             "execution_type": execution_type,
         }
-        return Run(self._backend, {name: value for name, value in data.items() if value is not None}, reason)
+        return Run(self.backend, {name: value for name, value in data.items() if value is not None}, reason)
 
     @overload
     def recorded(self, function: Callable[P, T], /) -> Callable[P, T]: ...
@@ -85,7 +82,7 @@ class Ledger:
     ) -> Any:
         """Make each call of a function a run, of coroutine functions as well: `@ledger.recorded`.
 
-        `inputs` are its arguments, `result` what it returns: as JSON where they are, else as `repr` shows them, cut.
+        `inputs` are its arguments, `result` what it returns: as JSON where they are and not too much, else as text.
         """
         if function is None:
             return lambda function: self.recorded(function, name=name, inputs=inputs, result=result)
@@ -117,11 +114,3 @@ class Ledger:
                 return returned
 
         return call
-
-
-def plain(value: Any) -> Any:
-    """A value as JSON, or as text where it is none."""
-    try:
-        return msgspec.json.decode(msgspec.json.encode(value))
-    except (TypeError, ValueError, RecursionError):
-        return bounded(repr(value), _VALUE)

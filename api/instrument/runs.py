@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import secrets
 import traceback
 from abc import ABC, abstractmethod
@@ -14,9 +15,7 @@ from uuid import uuid4
 
 from ...domain import LedgerError
 from .backends import Backend
-
-_ERROR, _TRACEBACK, _NOTE = 4_000, 16_000, 64_000
-"""Characters that are kept of an error, of a traceback and of a note."""
+from .values import NOTE, TRACEBACK, bounded, describe
 
 _log = logging.getLogger("execution_ledger.instrument")
 _run: ContextVar[Run | None] = ContextVar("execution_ledger_run", default=None)
@@ -79,7 +78,9 @@ class Run(_Context):
         self.job_id: str = data.get("job_id") or str(uuid4())
         self.result: Any = None
         """What it gave: recorded at its end, if it does not fail."""
-        self._backend, self._data, self._reason = backend, data, reason
+        self.backend = backend
+        """Where it is recorded."""
+        self._data, self._reason = data, reason
         self._prefix = secrets.token_hex(8)
         self._count = 0
         self._tokens: tuple[Token[Run | None], Token[Step | None]] | None = None
@@ -88,7 +89,7 @@ class Run(_Context):
         """Keep a remark, of the step that is open here, if one is."""
         within = _step.get()
         step_id = within.step_id if within is not None and within.run is self else None
-        self.tell("add_note", bounded(text, _NOTE), level=level, source=source, step_id=step_id, data=data)
+        self.tell("add_note", bounded(text, NOTE), level=level, source=source, step_id=step_id, data=data)
 
     def progress(self, fraction: float, message: str | None = None) -> None:
         """How far it came, from 0 to 1."""
@@ -98,8 +99,9 @@ class Run(_Context):
     def tell(self, method: str, *arguments: Any, **options: Any) -> None:
         """Call a method of the repository on this run."""
         self._count += 1
+        key = f"{self._prefix}-{os.getpid()}-{self._count}"  # a forked process counts on by itself
         try:
-            self._backend.call(method, self.job_id, *arguments, command_id=f"{self._prefix}-{self._count}", **options)
+            self.backend.call(method, self.job_id, *arguments, command_id=key, **options)
         except LedgerError as error:
             _log.warning(
                 "%s of run %s was not recorded: %s", method, self.job_id, error,
@@ -111,8 +113,8 @@ class Run(_Context):
         data = {**self._data, "job_id": self.job_id}
         if outer is not None:
             data["parent_job_id"] = outer.job_id
-        self._backend.call("create_execution", data, reason=self._reason, command_id=f"{self._prefix}-create")
-        self._backend.call("transition", self.job_id, "started", command_id=f"{self._prefix}-start")
+        self.backend.call("create_execution", data, reason=self._reason, command_id=f"{self._prefix}-create")
+        self.backend.call("transition", self.job_id, "started", command_id=f"{self._prefix}-start")
 
     def _enter(self) -> None:
         self._tokens = _run.set(self), _step.set(None)
@@ -129,7 +131,7 @@ class Run(_Context):
             self.tell("transition", "cancelled", {"stop_reason": type(error).__name__})
         else:
             text = "".join(traceback.format_exception(error))
-            self.tell("add_note", bounded(text, _TRACEBACK), level="error", source="traceback")
+            self.tell("add_note", bounded(text, TRACEBACK), level="error", source="traceback")
             self.tell("transition", "failed", {"error": describe(error)})
 
 
@@ -169,17 +171,3 @@ class Step(_Context):
 def is_cancellation(error: BaseException) -> bool:
     """Whether somebody wanted it to end."""
     return isinstance(error, (asyncio.CancelledError, KeyboardInterrupt, SystemExit, GeneratorExit))
-
-
-def describe(error: BaseException) -> str:
-    """The kind of an error and its message."""
-    return bounded(f"{type(error).__name__}: {error}", _ERROR)
-
-
-def bounded(text: str, length: int) -> str:
-    """Text that every store keeps: without NUL and lone surrogates; the middle is left out where it is too long."""
-    text = text.encode(errors="replace").decode().replace("\x00", "\u2400")
-    if len(text) <= length:
-        return text
-    half = length // 2
-    return f"{text[:half]}\n… {len(text) - length:,} characters left out …\n{text[-half:]}"

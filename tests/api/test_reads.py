@@ -253,5 +253,21 @@ def test_batches_answer_for_each_item(story: httpx.Client) -> None:
     assert "dance" in results[11]["problem"]["detail"]
     assert results[13]["execution"] is None
     assert story.get("executions/x").status_code == 404
+    traces = [f"{number:032x}" for number in (1, 2)]
+    one, other = ({"job_id": f"t-{trace[-1]}", "trace_id": trace} for trace in traces)
+    assert [
+        each["status"] for each in story.post("/executions:batch", json={"executions": [one, other]}).json()["results"]
+    ] == [201, 201]
+    told = [
+        {"execution_id": "t-1", "command": "start", "body": {"trace_id": traces[1]}},
+        {"execution_id": "t-2", "command": "start"},
+        {"execution_id": "t-2", "command": "fail", "body": {"error": "e", "trace_id": "0" * 32}},
+    ]
+    header = {"traceparent": f"00-{traces[0]}-00f067aa0ba902b7-01"}
+    results = story.post("/commands:batch", json={"commands": told}, headers=header).json()["results"]
+    assert [each["status"] for each in results] == [200, 200, 422]
+    assert results[2]["problem"]["field"] == "trace_id"
+    last = story.get("events", params={"limit": 4}).json()["events"]
+    assert [event["trace_id"] for event in last] == [traces[0], traces[1], traces[1], traces[0]]
     empty = story.post("/commands:batch", json={"commands": []})
     assert (empty.status_code, empty.json()["field"]) == (422, "commands")

@@ -4,60 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterator
+import subprocess
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from execution_ledger.api.instrument import Ledger, NotesHandler, current_run, step
 from execution_ledger.domain import StoreUnavailable
-from execution_ledger.infrastructure import ExecutionHistory, ExecutionRepository, Settings, create_engine
-from execution_ledger.projections import LedgerQueries, RecordedEvent, ReplayQueries, Spans
 from support import Database
-from support.http_service import running
-
-
-@pytest.fixture(params=["database", "service"])
-def ledger(request: pytest.FixtureRequest, database: Database) -> Iterator[Ledger]:
-    if request.param == "database":
-        with Ledger(database.url, actor="ada") as ledger:
-            yield ledger
-        return
-    with running(Settings(database_url=database.url, actor=None)) as address, Ledger(address, actor="ada") as ledger:
-        yield ledger
-
-
-class Look:
-    """Into the ledger, beside whoever writes."""
-
-    def __init__(self, url: str) -> None:
-        self._url = url
-
-    def _ask(self, question: Any) -> Any:
-        async def ask() -> Any:
-            engine = create_engine(self._url)
-            async with AsyncSession(engine) as session:
-                answer = await question(session)
-            await engine.dispose()
-            return answer
-
-        return asyncio.run(ask())
-
-    def runs(self) -> list[ExecutionHistory]:
-        return self._ask(lambda session: ExecutionRepository(session).get_all())
-
-    def notes(self, job_id: str) -> list[RecordedEvent]:
-        found = self._ask(lambda session: LedgerQueries(session).events(100, newest_first=False, job_id=job_id))
-        return [event for event in found if event.name == "noted"]
-
-    def spans(self, job_id: str) -> Spans:
-        return self._ask(lambda session: ReplayQueries(session).spans(job_id))
-
-
-@pytest.fixture
-def look(database: Database) -> Look:
-    return Look(database.url)
+from support.looking import Look
 
 
 def test_a_function_is_a_run_with_its_arguments_and_what_it_returned(ledger: Ledger, look: Look) -> None:
@@ -81,6 +37,51 @@ def test_a_function_is_a_run_with_its_arguments_and_what_it_returned(ledger: Led
 
     secret("p")
     assert [(each.inputs, each.result) for each in look.runs() if each.run_name == "quiet"] == [(None, None)]
+
+
+class Unspeakable:
+    def __repr__(self) -> str:
+        raise RuntimeError("not now")
+
+
+def test_whatever_the_arguments_are_the_function_runs(ledger: Ledger, look: Look) -> None:
+    nested: list[Any] = []
+    for _ in range(150):
+        nested = [nested]
+    odd = {
+        "text": "a\x00b\ud800",
+        "inside": {"deep": ["a\x00b"]},
+        "large": 2**70,
+        "no number": float("nan"),
+        "nested": nested,
+        "rows": list(range(20_000)),
+        "object": Unspeakable(),
+    }
+
+    @ledger.recorded
+    def count(**given: Any) -> int:
+        return len(given)
+
+    assert count(**odd) == len(odd)
+    (run,) = look.runs()
+    assert run.inputs is not None
+    kept = run.inputs["given"]
+    assert len(str(kept)) < 2_000
+    for value in odd.values():
+
+        @ledger.recorded(name="one")
+        def take(value: Any) -> None:
+            """Takes it."""
+
+        take(value)
+    kept = [each.inputs["value"] for each in look.runs() if each.run_name == "one" and each.inputs is not None]
+    assert kept[0] == "a\u2400b?"
+    assert kept[1] == "{'deep': ['a\\x00b']}"
+    assert kept[2:4] == [str(2**70), None]
+    assert kept[4].startswith("[[[")
+    assert kept[5].startswith("[0,1,2")
+    assert len(kept[5]) < 1_100
+    assert kept[6] == "<Unspeakable, whose repr raises RuntimeError>"
 
 
 async def test_a_coroutine_is_one_too_and_a_cancellation_is_none_of_its_faults(ledger: Ledger, look: Look) -> None:
@@ -206,3 +207,51 @@ def test_what_cannot_be_recorded_is_logged_and_the_program_goes_on(
             run.note("x", level="nonsense")
         assert "add_note of run n was not recorded: level" in caplog.text
     assert [each.status for each in look.runs()] == ["completed"]
+
+
+def test_forked_processes_go_on_in_the_same_ledger(
+    address: str, look: Look, program: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    ran = program(
+        """
+import multiprocessing
+import sys
+
+from execution_ledger.api.instrument import Ledger, step
+
+ledger = Ledger(sys.argv[1])
+
+@ledger.recorded
+def work(number):
+    with step("s"):
+        pass
+    return number
+
+def child(number):
+    with step(f"of child {number}"):
+        pass
+    work(number)
+
+with ledger.execution("all", job_id="all"):
+    work(0)
+    fork = multiprocessing.get_context("fork")
+    children = [fork.Process(target=child, args=(number,)) for number in (1, 2, 3)]
+    for each in children:
+        each.start()
+    with step("of the parent"):
+        pass
+    for each in children:
+        each.join()
+    assert [each.exitcode for each in children] == [0, 0, 0]
+work(4)
+""",
+        address,
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stderr == ""
+    runs = look.runs()
+    assert {run.status for run in runs} == {"completed"}
+    assert sorted(run.result for run in runs if run.job_id != "all") == [0, 1, 2, 3, 4]
+    assert [run.result for run in runs if run.parent_job_id is None] == [None, 4]
+    steps = sorted(each.step_id for each in look.spans("all").steps)
+    assert steps == ["of child 1", "of child 2", "of child 3", "of the parent"]
