@@ -135,6 +135,13 @@ class Settings(BaseSettings):
 
     workers: int = Field(default=1, ge=1, le=64, description="Processes that `serve` listens with.")
 
+    event_source: str = Field(
+        default="urn:execution-ledger:ledger:",
+        pattern=r"^[A-Za-z][A-Za-z0-9+.-]*:[A-Za-z0-9._~:/?#@!$&'()*+,;=%-]*$",
+        description="Begins the URI that names a ledger as the `source` of its CloudEvents; its name follows. Set one "
+        "that no other installation has, as `https://ledger.example.com/ledgers/`.",
+    )
+
     telemetry: bool = Field(
         default=False,
         description="Whether `serve` sends traces and metrics by OTLP, as the variables `OTEL_…` say; needs the extra "

@@ -79,6 +79,32 @@ class EventList(Answer):
     next_after: int | None = Field(description="Oldest first: `after` for the page that follows; null on the last one.")
 
 
+class CloudEvent(Answer):
+    """An event in the JSON format of CloudEvents 1.0; what it lacks is left out."""
+
+    specversion: Literal["1.0"]
+    id: str = Field(description="Ledger and position.", examples=["default/7"])
+    source: str = Field(description="The ledger, as a URI.", examples=["urn:execution-ledger:ledger:default"])
+    type: str = Field(examples=["org.executionledger.execution.completed"])
+    subject: str = Field(description="The job id.")
+    time: datetime = Field(description="When it happened, by the reporter's clock if that is known.")
+    datacontenttype: Literal["application/json"]
+    ledger: str
+    position: str
+    sequence: str = Field(description="The position with leading zeros, so that text sorts.")
+    streamid: UUID
+    streamversion: str
+    schemaversion: int
+    recordedtime: datetime
+    actor: str | None = None
+    reason: str | None = None
+    correlationid: str | None = None
+    causationid: str | None = None
+    commandid: str | None = None
+    traceparent: str | None = None
+    data: dict[str, Any] | None = Field(description="What it says; null once it was erased.")
+
+
 class StatusTime(Answer):
     """The time spent in one status."""
 

@@ -19,6 +19,7 @@ from . import (
     problem_docs,
     routes_audit,
     routes_batch,
+    routes_cloudevents,
     routes_commands,
     routes_executions,
     routes_feed,
@@ -57,6 +58,7 @@ _ROUTES = (
     routes_lineage,
     routes_ledger,
     routes_feed,
+    routes_cloudevents,
     routes_audit,
     routes_statistics,
 )
@@ -70,6 +72,7 @@ _TAGS = [
     {"name": "audit", "description": "Who did what, when and why; what it changed; downloads."},
     {"name": "statistics", "description": "How runs ended, how long they took, why they failed."},
     {"name": "ledger", "description": "The events, in the one order of their ledger."},
+    {"name": "cloudevents", "description": "The events as CloudEvents 1.0."},
     {"name": "service", "description": "The process itself."},
 ]
 

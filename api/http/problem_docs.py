@@ -108,6 +108,7 @@ EXPORT: dict[int | str, dict[str, Any]] = {
     }
 }
 READY = problem_responses(NOT_READY)
+NOTHING = problem_responses(NOTHING_HERE)
 METRICS: dict[int | str, dict[str, Any]] = {
     200: {"description": "The numbers", "content": {"text/plain": {"schema": {"type": "string"}}}},
     **problem_responses(NOTHING_HERE),

@@ -64,6 +64,12 @@ class EventsQuery(_Query):
     trace_id: TraceId | None = None
 
 
+class CloudEventsQuery(EventsQuery):
+    """The same, in the order in which they are followed."""
+
+    order: Literal["newest", "oldest"] = Field("oldest", description="Which come first.")
+
+
 class TimelineQuery(_Query):
     """Which part of a timeline."""
 

@@ -46,6 +46,7 @@ WITHOUT_CLIENT = {
     "export_audit",  # a file
     "post_lineage", "list_lineage",  # for clients of OpenLineage
     "stream_events",  # `follow`
+    "list_cloudevents", "get_cloudevent", "stream_cloudevents",  # for what reads CloudEvents
 }  # fmt: skip
 
 

@@ -21,7 +21,7 @@ from support import Database
 from support.http_service import running
 
 _HERE = Path(__file__).parent / "fuzz"
-_STREAMS = ("stream_events", "replay_execution")
+_STREAMS = ("stream_events", "stream_cloudevents", "replay_execution")
 """They end when the client goes, or when the replayed run did; tests/api/test_reads.py reads them."""
 
 _EXAMPLES = os.environ.get("EXECUTION_LEDGER_TEST_FUZZ_EXAMPLES")

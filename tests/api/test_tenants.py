@@ -34,6 +34,9 @@ READS: dict[str, dict[str, Any]] = {
     "replay_execution": {"speed": "0"},
     "list_events": {},
     "stream_events": {"after": "0"},
+    "list_cloudevents": {},
+    "get_cloudevent": {},
+    "stream_cloudevents": {"after": "0"},
     "get_ledger": {},
     "get_root": {},
     "list_projections": {},
@@ -53,6 +56,8 @@ COUNTS = {"get_ledger": "size", "count_audit": "number", "get_root": "size"}
 """Routes whose datum is a number: the owner's is not 0, the other's is."""
 NUMBERS_ONLY = {"list_projections"}
 """Their datum is a position."""
+
+STREAMS = ("stream_events", "stream_cloudevents")
 
 MAKING = {"create_execution", "create_executions", "post_lineage", "post_lineage_batch", "retry_projection"}
 """Writing routes that need nothing to be there."""
@@ -123,7 +128,7 @@ def test_each_tenant_finds_its_own_and_nothing_of_the_other(tenants: tuple[httpx
     for name, parameters in READS.items():
         path = _path(operations()[name][1])
         for client in (red, blue):
-            if name == "stream_events":
+            if name in STREAMS:
                 status, text = _first_of_stream(client, path, parameters, owner=client is red)
             else:
                 answer = client.get(path, params=parameters)
@@ -186,7 +191,7 @@ def test_every_route_refuses_a_key_without_its_scope(
             continue
         let_in = []
         for scope, secret in keys.items():
-            if name in ("stream_events", "replay_execution") and scope == "read":
+            if name in (*STREAMS, "replay_execution") and scope == "read":
                 let_in.append(scope)  # asked above
                 continue
             answer = red.request(
@@ -212,7 +217,7 @@ def _without_asked(text: str, parameters: dict[str, Any]) -> str:
 
 
 def _path(template: str) -> str:
-    known = {"execution_id": f"{SECRET}-1", "step_id": "s", "name": "run_statistics"}
+    known = {"execution_id": f"{SECRET}-1", "step_id": "s", "name": "run_statistics", "position": "1"}
     return template.format(**known)
 
 
