@@ -30,7 +30,7 @@ def cloud_event(event: RecordedEvent, source: str) -> dict[str, Any]:
     attributes = {
         "specversion": "1.0",
         "id": identity,
-        "source": source + quote(event.ledger_id, safe=""),
+        "source": source_of(event.ledger_id, source),
         "type": TYPE_PREFIX + event.type,
         "subject": _text(event.job_id),
         "time": event.at,
@@ -51,6 +51,11 @@ def cloud_event(event: RecordedEvent, source: str) -> dict[str, Any]:
         "traceparent": _traceparent(event.trace_id, identity),
     }
     return {name: value for name, value in attributes.items() if value is not None} | {"data": event.data}
+
+
+def source_of(ledger: str, source: str) -> str:
+    """The URI of a ledger."""
+    return source + quote(ledger, safe="")
 
 
 def _text(value: str | None) -> str | None:

@@ -9,6 +9,7 @@ from uuid import UUID
 from pydantic import Field, create_model
 
 from ...domain import FIELDS
+from ...infrastructure.webhooks import Attempt, DeadLetter, Endpoint
 from ...projections import (
     Comparison,
     Diff,
@@ -257,6 +258,15 @@ class LineageEvents(Answer):
 
     events: list[dict[str, Any]]
     next_version: int | None = Field(description="`from_version` for the page that follows; null on the last one.")
+
+
+WebhookAnswer = struct_model(Endpoint, "WebhookAnswer")
+WebhookList = answer_model("WebhookList", "The webhooks of a ledger.", webhooks=list[WebhookAnswer])
+NewWebhook = answer_model("NewWebhook", "A webhook with a new secret.", webhook=WebhookAnswer, secret=str)
+DeliveryAnswer = struct_model(Attempt, "DeliveryAnswer")
+DeadLetters = answer_model(
+    "DeadLetters", "A page of dead letters.", dead_letters=list[DeadLetter], next_after=int | None
+)
 
 
 class ProjectionLag(Answer):

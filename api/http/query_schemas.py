@@ -181,6 +181,13 @@ class StreamQuery(_Query):
     job_id: str | None = Field(None, max_length=KEY_LENGTH)
 
 
+class DeadLettersQuery(_Query):
+    """Which page of dead letters."""
+
+    limit: int = Field(100, ge=1, le=MAX_PAGE)
+    after: int = Field(0, ge=0, le=2**63 - 1, description="`next_after` of the page before.")
+
+
 class WindowQuery(_Query):
     """Runs that ended in a window of whole hours; every given filter must hold."""
 

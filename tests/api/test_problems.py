@@ -80,6 +80,8 @@ def test_types_are_stable_and_one_type_has_one_status() -> None:
         "too-many-requests": 429,
         "unauthenticated": 401,
         "unknown-key": 404,
+        "unknown-webhook": 404,
+        "unknown-dead-letter": 404,
     }
 
 
@@ -99,8 +101,11 @@ def test_operation_ids_are_stable() -> None:
         "count_audit",
         "create_execution",
         "create_executions",
+        "create_webhook",
         "delete_execution",
+        "delete_webhook",
         "diff_execution",
+        "drop_dead_letter",
         "explain_execution",
         "export_audit",
         "fail_execution",
@@ -116,8 +121,10 @@ def test_operation_ids_are_stable() -> None:
         "get_spans",
         "get_statistics",
         "get_timeline",
+        "get_webhook",
         "list_audit",
         "list_cloudevents",
+        "list_dead_letters",
         "list_events",
         "list_execution_events",
         "list_executions",
@@ -128,6 +135,7 @@ def test_operation_ids_are_stable() -> None:
         "list_most_retried",
         "list_projections",
         "list_touched_runs",
+        "list_webhooks",
         "post_lineage",
         "post_lineage_batch",
         "prepare_execution",
@@ -135,10 +143,12 @@ def test_operation_ids_are_stable() -> None:
         "reject_execution",
         "release_lease",
         "renew_lease",
+        "replay_dead_letter",
         "replay_execution",
         "report_late_outcome",
         "request_approval_execution",
         "retry_projection",
+        "rotate_webhook_secret",
         "send_commands",
         "start_execution",
         "start_step",
@@ -146,7 +156,9 @@ def test_operation_ids_are_stable() -> None:
         "stream_cloudevents",
         "stream_events",
         "take_lease",
+        "test_webhook",
         "update_execution",
+        "update_webhook",
     ]
 
 
