@@ -20,6 +20,7 @@ from .terminal import (
     record_command,
     tool_commands,
     upkeep_commands,
+    webhooks_commands,
 )
 from .terminal.errors import EXIT_CODES, RECORD_EXIT_CODES, explain, print_error
 from .terminal.options import Actor, Database, Given, LedgerName, Url, load_settings
@@ -103,6 +104,7 @@ app.command("projections")(upkeep_commands.projections)
 app.add_typer(export_commands.exports, name="export")
 app.add_typer(import_commands.imports, name="import")
 app.add_typer(keys_commands.keys, name="keys")
+app.add_typer(webhooks_commands.webhooks, name="webhooks")
 app.command("reap", help=reap_command.HELP, short_help="End the runs whose lease expired.")(reap_command.reap)
 
 

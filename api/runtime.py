@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import gc
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Engine, event
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
@@ -29,6 +29,10 @@ from ..infrastructure import (
 from ..infrastructure.connections import IDLE_TIMEOUT, parse_url
 from ..infrastructure.database_errors import translated
 from ..projections import Audited, BackgroundAuditor, ExecutionSnapshots, Heads, Projector, RunStatistics, TimeMarks
+
+if TYPE_CHECKING:
+    from ..projections.webhooks import Sender
+    from ..projections.webhooks.deliverer import Outcome
 
 _CONNECT_TIMEOUT = 10
 """Seconds to reach a server, unless the URL says `?connect_timeout=…`; the driver's own are more than two minutes."""
@@ -117,6 +121,38 @@ async def auditing(ledger: Ledger, engine: Engine) -> AsyncIterator[Audited]:
     auditor = BackgroundAuditor(engine, sample=settings.audit_sample, every=settings.audit_interval)
     async with auditor.running():
         yield auditor.audited
+
+
+def make_sender(settings: Settings) -> Sender:
+    """What sends to webhooks."""
+    from ..projections.webhooks import Guard, Sender  # here, since an HTTP client takes long to import
+
+    return Sender(Guard(settings.webhook_allow), timeout=settings.webhook_timeout)
+
+
+@asynccontextmanager
+async def delivering(
+    ledger: Ledger, heads: Heads, sender: Sender, tell: Callable[[Outcome], object]
+) -> AsyncIterator[None]:
+    """Deliver to webhooks meanwhile, unless the settings say not to; what came of each try is told."""
+    from ..projections.webhooks import Deliverer, Retries
+
+    settings = ledger.settings
+    if not settings.webhook_deliveries:
+        yield
+        return
+    deliverer = Deliverer(
+        ledger.engine,
+        heads,
+        sender,
+        source=settings.event_source,
+        retries=Retries(settings.webhook_tries, settings.webhook_retry_delay, settings.webhook_longest_delay),
+        turns=settings.webhook_deliveries,
+        poll=settings.projection_interval,
+        tell=tell,
+    )
+    async with deliverer.running():
+        yield
 
 
 def tune_interpreter() -> None:

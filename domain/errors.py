@@ -232,3 +232,19 @@ class UnknownKey(LedgerError):
 
     key_id: str
     ledger: str
+
+
+class UnknownWebhook(LedgerError):
+    """There is no webhook {endpoint_id!r} in ledger {ledger!r}. `execution-ledger webhooks list` shows those that \
+there are."""
+
+    endpoint_id: str
+    ledger: str
+
+
+class UnknownDeadLetter(LedgerError):
+    """The event at position {position} is no dead letter of webhook {endpoint_id!r}. `execution-ledger webhooks dead` \
+shows those that are."""
+
+    position: int
+    endpoint_id: str

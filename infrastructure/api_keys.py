@@ -22,7 +22,7 @@ SCOPES = {
     "read": "executions, timelines, statistics, feeds",
     "write": "record executions and change them",
     "audit": "who did what, exports, the root",
-    "admin": "projections, their lag and their errors",
+    "admin": "projections and webhooks, their lag and their errors",
 }
 """What a key may be for."""
 

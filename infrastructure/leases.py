@@ -7,6 +7,7 @@ head. Locks are taken in the order that everybody keeps: stream, lease, head.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -18,7 +19,7 @@ from ..domain import DEFAULT_TTL, Held, InvalidInput, LeaseLost, StreamState, Un
 from ..domain.limits import KEY_LENGTH
 from ..domain.values import check_int, check_text
 from .connections import check_connection, write_transaction
-from .event_store import EventStore
+from .event_store import EventStore, utc_now
 from .stream_memory import memory_of
 from .streams import lock_streams, read_stream
 from .tables import execution_leases, execution_streams
@@ -50,6 +51,14 @@ class Expired(NamedTuple):
     token: int
 
 
+def database_time(connection: Connection, clock: Callable[[], datetime] = utc_now) -> datetime:
+    """The time by a clock that all processes share: the database's own, or on SQLite this machine's."""
+    if connection.dialect.name == "sqlite":
+        return clock()
+    # In a statement of its own, and later a parameter: a cluster takes no volatile function in an update.
+    return connection.execute(select(func.clock_timestamp(type_=UTCDateTime))).scalar_one()
+
+
 class Leases:
     """Leases on the entities of a store. Each call is one short transaction, which the caller commits."""
 
@@ -58,10 +67,7 @@ class Leases:
 
     def now(self, connection: Connection) -> datetime:
         """The time by the one clock that says who is live; ask after the locks were had, never before."""
-        if connection.dialect.name == "sqlite":
-            return self.store.clock()
-        # In a statement of its own, and later a parameter: a cluster takes no volatile function in an update.
-        return connection.execute(select(func.clock_timestamp(type_=UTCDateTime))).scalar_one()
+        return database_time(connection, self.store.clock)
 
     def take(
         self, connection: Connection, ledger: str, target: int | str, *, holder: str, ttl: float = DEFAULT_TTL

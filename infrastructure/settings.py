@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field, SecretStr
+from pydantic import Field, IPvAnyNetwork, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from ..domain import DEFAULT_TTL, Limits
@@ -76,7 +76,8 @@ class Settings(BaseSettings):
         default=1,
         ge=0.05,
         le=3600,
-        description="Seconds between two looks for events that projections have not had, where nobody told of any.",
+        description="Seconds between two looks for events that projections and webhooks have not had, where nobody "
+        "told of any.",
     )
 
     audit_interval: float = Field(
@@ -134,6 +135,34 @@ class Settings(BaseSettings):
     )
 
     workers: int = Field(default=1, ge=1, le=64, description="Processes that `serve` listens with.")
+
+    webhook_deliveries: int = Field(
+        default=10, ge=0, le=1000, description="Webhooks that `serve` delivers to at once; 0 delivers none."
+    )
+    webhook_allow: list[IPvAnyNetwork] = Field(
+        default=[],
+        description='Networks that webhooks may reach beside the internet, as a JSON list: `["10.0.0.0/8"]`.',
+    )
+    webhook_timeout: float = Field(
+        default=15, ge=0.1, le=300, description="Seconds in which a webhook must have answered a delivery."
+    )
+    webhook_tries: int = Field(default=12, ge=1, le=1000, description="Tries after which an event is a dead letter.")
+    webhook_retry_delay: float = Field(
+        default=5,
+        ge=0.01,
+        le=86_400,
+        description="Seconds from the first try to the second; then twice as many each time.",
+    )
+    webhook_longest_delay: float = Field(
+        default=3600, ge=0.01, le=604_800, description="Seconds between two tries, at most."
+    )
+
+    event_source: str = Field(
+        default="urn:execution-ledger:ledger:",
+        pattern=r"^[A-Za-z][A-Za-z0-9+.-]*:[A-Za-z0-9._~:/?#@!$&'()*+,;=%-]*$",
+        description="Begins the URI that names a ledger as the `source` of its CloudEvents; its name follows. Set one "
+        "that no other installation has, as `https://ledger.example.com/ledgers/`.",
+    )
 
     telemetry: bool = Field(
         default=False,

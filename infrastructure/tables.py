@@ -346,6 +346,49 @@ the end.
 """
 
 
+webhook_endpoints = Table(
+    "webhook_endpoints",
+    metadata,
+    _key("ledger_id", Name),
+    _key("endpoint_id", Name),
+    Column("url", Text, nullable=False),
+    Column("types", Text),
+    Column("description", Text),
+    Column("secret", Text, nullable=False),
+    Column("earlier_secret", Text),
+    Column("earlier_secret_until", UTCDateTime),
+    Column("enabled", Boolean(create_constraint=False), nullable=False),
+    Column("disabled_reason", Text),
+    Column("created_at", UTCDateTime, nullable=False),
+    Column("created_by", Name),
+    Column("position", BigInteger, nullable=False),
+    Column("failures", Integer, nullable=False),
+    Column("next_try_at", UTCDateTime),
+    Column("last_status", Integer),
+    Column("last_error", Text),
+    Column("last_failed_at", UTCDateTime),
+    Column("delivered_at", UTCDateTime),
+    Column("claim", Text),
+    Column("claimed_until", UTCDateTime, nullable=False),
+    postgresql_with={"fillfactor": 50},
+)
+"""Where events are sent, and how far. A signature needs the secret itself, so it is kept as it is."""
+
+webhook_dead_letters = Table(
+    "webhook_dead_letters",
+    metadata,
+    _key("ledger_id", Name),
+    _key("endpoint_id", Name),
+    _key("position"),
+    Column("tries", Integer, nullable=False),
+    Column("status", Integer),
+    Column("error", Text, nullable=False),
+    Column("response", Text),
+    Column("failed_at", UTCDateTime, nullable=False),
+)
+"""Events that an endpoint did not take however often they were sent."""
+
+
 def _quoted(values: Any) -> str:
     return ", ".join(f"'{value}'" for value in values)
 

@@ -9,6 +9,7 @@ from uuid import UUID
 from pydantic import Field, create_model
 
 from ...domain import FIELDS
+from ...infrastructure.webhooks import Attempt, DeadLetter, Endpoint
 from ...projections import (
     Comparison,
     Diff,
@@ -77,6 +78,32 @@ class EventList(Answer):
         description="Newest first: `before` for the page that follows; null on the last one."
     )
     next_after: int | None = Field(description="Oldest first: `after` for the page that follows; null on the last one.")
+
+
+class CloudEvent(Answer):
+    """An event in the JSON format of CloudEvents 1.0; what it lacks is left out."""
+
+    specversion: Literal["1.0"]
+    id: str = Field(description="Ledger and position.", examples=["default/7"])
+    source: str = Field(description="The ledger, as a URI.", examples=["urn:execution-ledger:ledger:default"])
+    type: str = Field(examples=["org.executionledger.execution.completed"])
+    subject: str = Field(description="The job id.")
+    time: datetime = Field(description="When it happened, by the reporter's clock if that is known.")
+    datacontenttype: Literal["application/json"]
+    ledger: str
+    position: str
+    sequence: str = Field(description="The position with leading zeros, so that text sorts.")
+    streamid: UUID
+    streamversion: str
+    schemaversion: int
+    recordedtime: datetime
+    actor: str | None = None
+    reason: str | None = None
+    correlationid: str | None = None
+    causationid: str | None = None
+    commandid: str | None = None
+    traceparent: str | None = None
+    data: dict[str, Any] | None = Field(description="What it says; null once it was erased.")
 
 
 class StatusTime(Answer):
@@ -231,6 +258,15 @@ class LineageEvents(Answer):
 
     events: list[dict[str, Any]]
     next_version: int | None = Field(description="`from_version` for the page that follows; null on the last one.")
+
+
+WebhookAnswer = struct_model(Endpoint, "WebhookAnswer")
+WebhookList = answer_model("WebhookList", "The webhooks of a ledger.", webhooks=list[WebhookAnswer])
+NewWebhook = answer_model("NewWebhook", "A webhook with a new secret.", webhook=WebhookAnswer, secret=str)
+DeliveryAnswer = struct_model(Attempt, "DeliveryAnswer")
+DeadLetters = answer_model(
+    "DeadLetters", "A page of dead letters.", dead_letters=list[DeadLetter], next_after=int | None
+)
 
 
 class ProjectionLag(Answer):

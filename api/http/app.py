@@ -14,11 +14,22 @@ from starlette.middleware.gzip import GZipMiddleware
 from ...domain import InvalidInput
 from ...infrastructure import GroupReader, Settings
 from ...projections import Feed, ProjectionControl
-from ..runtime import PROJECTIONS, auditing, engine_for_threads, open_ledger, open_writer, projecting
+from ...projections.webhooks import WebhookControl
+from ..runtime import (
+    PROJECTIONS,
+    auditing,
+    delivering,
+    engine_for_threads,
+    make_sender,
+    open_ledger,
+    open_writer,
+    projecting,
+)
 from . import (
     problem_docs,
     routes_audit,
     routes_batch,
+    routes_cloudevents,
     routes_commands,
     routes_executions,
     routes_feed,
@@ -28,6 +39,7 @@ from . import (
     routes_replay,
     routes_service,
     routes_statistics,
+    routes_webhooks,
 )
 from .authentication import Authentication, Authenticator
 from .document import complete_document
@@ -57,6 +69,8 @@ _ROUTES = (
     routes_lineage,
     routes_ledger,
     routes_feed,
+    routes_cloudevents,
+    routes_webhooks,
     routes_audit,
     routes_statistics,
 )
@@ -70,6 +84,8 @@ _TAGS = [
     {"name": "audit", "description": "Who did what, when and why; what it changed; downloads."},
     {"name": "statistics", "description": "How runs ended, how long they took, why they failed."},
     {"name": "ledger", "description": "The events, in the one order of their ledger."},
+    {"name": "cloudevents", "description": "The events as CloudEvents 1.0."},
+    {"name": "webhooks", "description": "Where events are sent, signed, and what became of them."},
     {"name": "service", "description": "The process itself."},
 ]
 
@@ -87,7 +103,11 @@ def create_app(settings: Settings) -> FastAPI:
             app.state.reader = GroupReader(ledger.engine)
             app.state.authenticator = Authenticator(ledger, tokens)
             app.state.projections = ProjectionControl(engine, PROJECTIONS)
-            app.state.feed = Feed(ledger.engine, await stack.enter_async_context(projecting(ledger, engine)))
+            heads = await stack.enter_async_context(projecting(ledger, engine))
+            app.state.feed = Feed(ledger.engine, heads)
+            sender = make_sender(settings)
+            app.state.webhooks = WebhookControl(ledger.engine, sender, source=settings.event_source)
+            await stack.enter_async_context(delivering(ledger, heads, sender, app.state.metrics.count_delivery))
             app.state.audited = await stack.enter_async_context(auditing(ledger, engine))
             app.state.writer = await stack.enter_async_context(open_writer(ledger))
             housekeeping = [asyncio.create_task(work(ledger)) for work in (forget_receipts_hourly, reap_regularly)]

@@ -55,6 +55,10 @@ def _add_links(paths: dict[str, Any]) -> None:
         taken[operation["operationId"]] = _link(
             operation, **_EXECUTION, **{"header.X-Lease-Token": "$response.body#/token"}
         )
+    made = _links(paths, "create_webhook", "201")
+    for path, methods in paths.items():
+        for operation in methods.values() if "{endpoint_id}" in path else ():
+            made[operation["operationId"]] = _link(operation, endpoint_id="$response.body#/webhook/endpoint_id")
     started = _links(paths, "start_step", "200")
     finish = paths["/api/v1/executions/{execution_id}/steps/{step_id}/finish"]["post"]
     started["finish_step"] = _link(finish, **_EXECUTION, step_id="$request.body#/step_id")

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from ...infrastructure import GroupWriter
+from ...infrastructure.webhooks import Endpoint
 from ...projections import Audited, ProjectionStatus
 
 MULTIPROCESS = "PROMETHEUS_MULTIPROC_DIR"
@@ -17,6 +18,14 @@ MULTIPROCESS = "PROMETHEUS_MULTIPROC_DIR"
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+
+
+_OF_ENDPOINTS: tuple[tuple[str, str, Callable[[Endpoint], int]], ...] = (
+    ("enabled", "0 where a webhook is switched off.", lambda each: each.enabled),
+    ("lag", "Events of the ledger that a webhook was not sent yet, or passed by.", lambda each: each.lag),
+    ("failing", "Tries that failed of the event that is next.", lambda each: each.failures),
+    ("dead_letters", "Events that a webhook did not take.", lambda each: each.dead_letters),
+)
 
 
 class Metrics:
@@ -33,6 +42,10 @@ class Metrics:
             ("method", "route"), buckets=_SECONDS, registry=self._registry,
         )  # fmt: skip
 
+        self._deliveries = Counter(
+            "execution_ledger_webhook_deliveries", "Tries to deliver to webhooks, and what they led to.", ("outcome",),
+            registry=self._registry,
+        )  # fmt: skip
         self._children: dict[tuple[str, str | None, int], tuple[Counter, Histogram]] = {}
 
     def count(self, method: str, route: str | None, status: int, seconds: float) -> None:
@@ -46,10 +59,20 @@ class Metrics:
         children[0].inc()
         children[1].observe(seconds)
 
-    def render(self, writer: GroupWriter, audited: Audited, statuses: Iterable[ProjectionStatus]) -> bytes:
+    def count_delivery(self, outcome: str) -> None:
+        """A try to deliver: delivered or failed; and where it was the last one, dead_letter or disabled."""
+        self._deliveries.labels(outcome).inc()
+
+    def render(
+        self,
+        writer: GroupWriter,
+        audited: Audited,
+        statuses: Iterable[ProjectionStatus],
+        endpoints: Iterable[Endpoint],
+    ) -> bytes:
         """The page that Prometheus reads."""
         registry = CollectorRegistry()
-        registry.register(_Now(writer, audited, list(statuses)))
+        registry.register(_Now(writer, audited, list(statuses), list(endpoints)))
         shared = os.environ.get(MULTIPROCESS)
         requests = CollectorRegistry() if shared else self._registry
         if shared:
@@ -60,10 +83,13 @@ class Metrics:
 class _Now:
     """What is so at this moment."""
 
-    def __init__(self, writer: GroupWriter, audited: Audited, statuses: list[ProjectionStatus]) -> None:
+    def __init__(
+        self, writer: GroupWriter, audited: Audited, statuses: list[ProjectionStatus], endpoints: list[Endpoint]
+    ) -> None:
         self._writer = writer
         self._audited = audited
         self._statuses = statuses
+        self._endpoints = endpoints
 
     def collect(self) -> Iterator[Metric]:
         """Prometheus's own interface."""
@@ -82,6 +108,11 @@ class _Now:
             stopped.add_metric((each.projection, each.ledger), each.stopped)
         yield lag
         yield stopped
+        for name, text, value_of in _OF_ENDPOINTS:
+            gauge = GaugeMetricFamily(f"execution_ledger_webhook_{name}", text, labels=("ledger", "endpoint"))
+            for endpoint in self._endpoints:
+                gauge.add_metric((endpoint.ledger, endpoint.endpoint_id), value_of(endpoint))
+            yield gauge
         audited = self._audited
         for name, text, value in (
             ("executions", "Executions that were verified in the background.", audited.executions),

@@ -18,8 +18,10 @@ from ...domain import (
     SchemaNotReady,
     StepConflict,
     StoreUnavailable,
+    UnknownDeadLetter,
     UnknownProjection,
     UnknownStep,
+    UnknownWebhook,
     VersionConflict,
 )
 from .problem_kinds import (
@@ -108,6 +110,7 @@ EXPORT: dict[int | str, dict[str, Any]] = {
     }
 }
 READY = problem_responses(NOT_READY)
+NOTHING = problem_responses(NOTHING_HERE)
 METRICS: dict[int | str, dict[str, Any]] = {
     200: {"description": "The numbers", "content": {"text/plain": {"schema": {"type": "string"}}}},
     **problem_responses(NOTHING_HERE),
@@ -128,4 +131,12 @@ LEASE = problem_responses(EXECUTION_NOT_FOUND, *BODY, *_kinds(LeaseHeld, LeaseLo
 LEASE_RELEASE = problem_responses(EXECUTION_NOT_FOUND, *_kinds(LeaseLost))
 PROJECTION = problem_responses(*_kinds(UnknownProjection))
 BATCH = problem_responses(*BODY)
+_WEBHOOK_BODY = (MALFORMED_JSON, NOT_JSON, *_kinds(PayloadTooLarge, InvalidInput))
+WEBHOOK_CREATE = {
+    **problem_responses(*_WEBHOOK_BODY),
+    201: {"description": "The new webhook", "headers": _LOCATION},
+}
+WEBHOOK = problem_responses(*_kinds(UnknownWebhook))
+WEBHOOK_CHANGE = problem_responses(*_WEBHOOK_BODY, *_kinds(UnknownWebhook))
+DEAD_LETTER = problem_responses(*_kinds(UnknownWebhook, UnknownDeadLetter))
 CREATE_OR_CHANGE = problem_responses(EXECUTION_NOT_FOUND, *BODY, *_kinds(DuplicateJobId))

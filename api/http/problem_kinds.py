@@ -27,11 +27,13 @@ from ...domain import (
     StoreFull,
     StoreUnavailable,
     UnitRefused,
+    UnknownDeadLetter,
     UnknownEventType,
     UnknownExecution,
     UnknownKey,
     UnknownProjection,
     UnknownStep,
+    UnknownWebhook,
     VersionConflict,
     WriterClosed,
 )
@@ -82,6 +84,8 @@ ERRORS: dict[type[LedgerError], Kind] = {
     ),
     RebuildRefused: Kind(409, "rebuild-refused", "The rebuild cannot do this now", None, ("projection", "remedy")),
     UnknownKey: Kind(404, "unknown-key", "API key not found"),
+    UnknownWebhook: Kind(404, "unknown-webhook", "Webhook not found"),
+    UnknownDeadLetter: Kind(404, "unknown-dead-letter", "Dead letter not found"),
     UnknownProjection: Kind(404, "unknown-projection", "Projection not found", None, ("known",)),
     LedgerBusy: Kind(503, "ledger-busy", "The ledger is busy", _RETRY, (), 1, "Too many writers at once."),
     StoreUnavailable: Kind(

@@ -63,6 +63,12 @@ class EventsQuery(_Query):
     trace_id: TraceId | None = None
 
 
+class CloudEventsQuery(EventsQuery):
+    """The same, in the order in which they are followed."""
+
+    order: Literal["newest", "oldest"] = Field("oldest", description="Which come first.")
+
+
 class TimelineQuery(_Query):
     """Which part of a timeline."""
 
@@ -172,6 +178,13 @@ class StreamQuery(_Query):
     )
     type: list[EventType] | None = Field(None, description="One or several stored types.")
     job_id: str | None = Field(None, max_length=KEY_LENGTH)
+
+
+class DeadLettersQuery(_Query):
+    """Which page of dead letters."""
+
+    limit: int = Field(100, ge=1, le=MAX_PAGE)
+    after: int = Field(0, ge=0, le=2**63 - 1, description="`next_after` of the page before.")
 
 
 class WindowQuery(_Query):

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
-from typing import Annotated
+from collections.abc import AsyncIterator, Callable
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from fastapi.sse import KEEPALIVE_COMMENT
 
 from ...domain import InvalidInput, StoreUnavailable
-from ...projections import Feed, Subscription
+from ...projections import Feed, RecordedEvent, Subscription
 from ...projections.audit import Filters
 from . import problem_docs
 from .authentication import READ
@@ -44,14 +44,27 @@ async def stream_events(
     last_event_id: Annotated[str | None, Header(description="The last `id` seen; browsers send it.")] = None,
 ) -> Response:
     """Server-sent events, each once and in order, its position as `id`; comments keep the line up."""
+    return follow(request, query, ledger, last_event_id, event_body)
+
+
+def follow(
+    request: Request,
+    query: StreamQuery,
+    ledger: str,
+    last_event_id: str | None,
+    body: Callable[[RecordedEvent], dict[str, Any]],
+) -> Response:
+    """The stream, with what `body` makes of each event."""
     after = query.after if last_event_id is None else _position(last_event_id)
     feed: Feed = request.app.state.feed
     types = Filters.of({"type": query.type}).type
     subscription = feed.subscribe(ledger, after, types=types, job_id=query.job_id, idle=IDLE)
-    return sse_response(request, _messages(subscription))
+    return sse_response(request, _messages(subscription, body))
 
 
-async def _messages(subscription: Subscription) -> AsyncIterator[bytes]:
+async def _messages(
+    subscription: Subscription, body: Callable[[RecordedEvent], dict[str, Any]]
+) -> AsyncIterator[bytes]:
     delay = _FIRST
     while True:
         try:
@@ -64,7 +77,7 @@ async def _messages(subscription: Subscription) -> AsyncIterator[bytes]:
             delay = min(2 * delay, _LONGEST)
         else:
             delay = _FIRST
-            yield KEEPALIVE_COMMENT if event is None else message(event_body(event), id=event.position)
+            yield KEEPALIVE_COMMENT if event is None else message(body(event), id=event.position)
 
 
 def _position(last_event_id: str) -> int:

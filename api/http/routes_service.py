@@ -70,5 +70,5 @@ async def get_metrics(
         if not hmac.compare_digest(given.encode(), token.get_secret_value().encode()):
             raise Problem(UNAUTHENTICATED)
     statuses = await asyncio.to_thread(projections.statuses)
-    page = state.metrics.render(state.writer, state.audited, statuses)
+    page = state.metrics.render(state.writer, state.audited, statuses, await state.webhooks.list())
     return Response(page, media_type="text/plain; version=0.0.4; charset=utf-8")

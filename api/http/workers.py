@@ -104,4 +104,4 @@ def _environment(settings: Settings, folder: str) -> Iterator[None]:
 def _text(value: Any) -> str:
     if isinstance(value, SecretStr):
         return value.get_secret_value()
-    return json.dumps(value) if isinstance(value, list) else str(value)
+    return json.dumps(value, default=str) if isinstance(value, list) else str(value)

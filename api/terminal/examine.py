@@ -16,6 +16,7 @@ from sqlalchemy import Connection, func, select, text
 from ...domain import LedgerError
 from ...infrastructure import Settings
 from ...infrastructure.tables import execution_leases, ledgers
+from ...infrastructure.webhooks import list_endpoints
 from ...projections import ProjectionControl
 from ..runtime import PROJECTIONS
 from . import show_json
@@ -77,6 +78,7 @@ def _examine(settings: Settings) -> Iterator[Finding]:
             yield from _server(connection) if engine.dialect.name == "postgresql" else _file(connection)
             yield from _ledger(connection, settings.ledger)
             yield from _leases(connection)
+            yield from _webhooks(connection, settings.ledger)
             connection.rollback()
             yield from _projections(ProjectionControl(engine, PROJECTIONS), settings.ledger)
     except LedgerError as error:
@@ -144,6 +146,22 @@ def _leases(connection: Connection) -> Iterator[Finding]:
         yield Finding("leases", "warning", f"{count(late, 'run')} lost their worker and were not ended", remedy)
     else:
         yield Finding("leases", "well", "no run has lost its worker")
+
+
+def _webhooks(connection: Connection, ledger: str) -> Iterator[Finding]:
+    for each in list_endpoints(connection, ledger):
+        name = f"webhook {each.endpoint_id}"
+        if not each.enabled:
+            remedy = "`execution-ledger webhooks enable` goes on where it was."
+            yield Finding(name, "warning", f"is off: {each.disabled_reason}", remedy)
+        elif each.failures:
+            told = f"failed {count(each.failures, 'time')} in a row: {each.last_error}"
+            yield Finding(name, "warning", told, "Is the receiver up? `execution-ledger webhooks test` asks it.")
+        elif each.dead_letters:
+            remedy = "`execution-ledger webhooks dead` shows them, `webhooks replay` sends them again."
+            yield Finding(name, "warning", f"did not take {count(each.dead_letters, 'event')}", remedy)
+        else:
+            yield Finding(name, "well", f"{count(each.lag, 'event')} behind")
 
 
 def _projections(control: ProjectionControl, ledger: str) -> Iterator[Finding]:

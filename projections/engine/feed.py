@@ -151,7 +151,7 @@ class Subscription(AsyncIterator[RecordedEvent | None]):
             after = self._read.get(name, 0)
             if self._ledger is None and self._heads.size(name) <= after:
                 continue
-            upto, events = await self._feed.read(_page, name, after, self._types, self._job_id)
+            upto, events = await self._feed.read(read_page, name, after, self._types, self._job_id)
             if upto > after:
                 self._read[name] = upto
                 self._page = events[::-1]
@@ -179,14 +179,19 @@ def _sizes(connection: Connection, ledger: str | None) -> dict[str, int]:
     return {row.ledger_id: row.size for row in connection.execute(head)}
 
 
-def _page(
-    connection: Connection, ledger: str, after: int, types: Collection[str] | None, job_id: str | None
+def read_page(
+    connection: Connection,
+    ledger: str,
+    after: int,
+    types: Collection[str] | None = None,
+    job_id: str | None = None,
+    limit: int = _PAGE,
 ) -> tuple[int, list[RecordedEvent]]:
     """Up to which position it was read, and the events up to there."""
     event = execution_events.c
     filtered = types is not None or job_id is not None
     size = read_size(connection, ledger)
-    upto = min(size, after + (_WINDOW if filtered else _PAGE))
+    upto = min(size, after + (_WINDOW if filtered else limit))
     if upto <= after:
         return after, []
     page = select_events(ledger).where(event.position > after, event.position <= upto)
@@ -194,5 +199,5 @@ def _page(
         page = page.where(event.type.in_(types))
     if job_id is not None:
         page = page.where(event.execution_id == stream_id(ledger, job_id))
-    found = [to_recorded_event(row) for row in connection.execute(page.order_by(event.position).limit(_PAGE))]
-    return (found[-1].position if len(found) == _PAGE else upto), found
+    found = [to_recorded_event(row) for row in connection.execute(page.order_by(event.position).limit(limit))]
+    return (found[-1].position if len(found) == limit else upto), found

@@ -46,6 +46,9 @@ WITHOUT_CLIENT = {
     "export_audit",  # a file
     "post_lineage", "list_lineage",  # for clients of OpenLineage
     "stream_events",  # `follow`
+    "create_webhook", "list_webhooks", "get_webhook", "update_webhook", "delete_webhook", "rotate_webhook_secret",
+    "test_webhook", "list_dead_letters", "replay_dead_letter", "drop_dead_letter",  # for who operates it
+    "list_cloudevents", "get_cloudevent", "stream_cloudevents",  # for what reads CloudEvents
 }  # fmt: skip
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from ipaddress import ip_network
 from typing import Any
 
 import httpx
@@ -34,6 +36,9 @@ READS: dict[str, dict[str, Any]] = {
     "replay_execution": {"speed": "0"},
     "list_events": {},
     "stream_events": {"after": "0"},
+    "list_cloudevents": {},
+    "get_cloudevent": {},
+    "stream_cloudevents": {"after": "0"},
     "get_ledger": {},
     "get_root": {},
     "list_projections": {},
@@ -47,6 +52,9 @@ READS: dict[str, dict[str, Any]] = {
     "list_failure_reasons": WINDOW,
     "list_longest_runs": WINDOW,
     "list_most_retried": WINDOW,
+    "list_webhooks": {},
+    "get_webhook": {},
+    "list_dead_letters": {},
 }
 """What each reading route is asked: every one must be here."""
 COUNTS = {"get_ledger": "size", "count_audit": "number", "get_root": "size"}
@@ -54,7 +62,11 @@ COUNTS = {"get_ledger": "size", "count_audit": "number", "get_root": "size"}
 NUMBERS_ONLY = {"list_projections"}
 """Their datum is a position."""
 
-MAKING = {"create_execution", "create_executions", "post_lineage", "post_lineage_batch", "retry_projection"}
+STREAMS = ("stream_events", "stream_cloudevents")
+
+MAKING = {
+    "create_execution", "create_executions", "post_lineage", "post_lineage_batch", "retry_projection", "create_webhook",
+}  # fmt: skip
 """Writing routes that need nothing to be there."""
 LINEAGE = {
     "eventType": "START",
@@ -62,6 +74,8 @@ LINEAGE = {
     "run": {"runId": "018d5f3c-0000-7000-8000-000000000001"},
     "job": {"namespace": "n", "name": "j"},
 }
+WEBHOOK = {"url": "http://127.0.0.1:9/", "description": SECRET}
+"""Nobody listens there, so that its events are dead letters."""
 BODIES: dict[str, Any] = {
     "create_executions": {"executions": [{"job_id": "job"}]},
     "send_commands": {"commands": [{"execution_id": f"{SECRET}-1", "command": "note", "body": {"text": "n"}}]},
@@ -75,7 +89,11 @@ BODIES: dict[str, Any] = {
     "add_note": {"text": "n"},
     "take_lease": {"holder": "h"},
     "update_execution": {"message": "m"},
+    "create_webhook": WEBHOOK,
+    "update_webhook": {"enabled": False},
 }
+KNOWN = {"execution_id": f"{SECRET}-1", "step_id": "s", "name": "run_statistics", "position": "1"}
+"""What stands in paths; the id of red's webhook comes to it."""
 
 
 @pytest.fixture
@@ -87,7 +105,8 @@ def tenants(settings: Settings, database: Database) -> Iterator[tuple[httpx.Clie
         with short_transaction(engine) as connection:
             secrets[ledger] = create_key(connection, ledger, f"{ledger} key", SCOPES, now=datetime.now(UTC)).secret
     engine.dispose()
-    with running(settings.model_copy(update={"auth": True})) as address:
+    reaching = {"webhook_allow": [ip_network("127.0.0.0/8")], "webhook_tries": 1, "projection_interval": 0.05}
+    with running(settings.model_copy(update={"auth": True, **reaching})) as address:
         red, blue = (
             httpx.Client(
                 base_url=address, timeout=60, trust_env=False, headers={"Authorization": f"Bearer {secrets[ledger]}"}
@@ -101,6 +120,7 @@ def tenants(settings: Settings, database: Database) -> Iterator[tuple[httpx.Clie
 
 def _record(red: httpx.Client) -> None:
     headers = {"X-Correlation-Id": f"{SECRET}-work", "X-Reason": SECRET}
+    KNOWN["endpoint_id"] = red.post("/api/v1/webhooks", json=WEBHOOK).json()["webhook"]["endpoint_id"]
     for number, attempt in (("1", 1), ("2", 2)):
         created = {
             "job_id": f"{SECRET}-{number}", "run_name": f"{SECRET} report", "status": "running", "attempt": attempt,
@@ -111,6 +131,8 @@ def _record(red: httpx.Client) -> None:
         done = red.post(f"/api/v1/executions/{SECRET}-{number}/fail", json=error, headers=headers)
     read = red.get("/api/v1/statistics", params=WINDOW, headers={"X-Min-Position": done.headers["x-position"]})
     assert read.status_code == 200
+    while not red.get(f"/api/v1/webhooks/{KNOWN['endpoint_id']}").json()["dead_letters"]:
+        time.sleep(0.05)
 
 
 def test_every_reading_route_is_asked() -> None:
@@ -123,7 +145,7 @@ def test_each_tenant_finds_its_own_and_nothing_of_the_other(tenants: tuple[httpx
     for name, parameters in READS.items():
         path = _path(operations()[name][1])
         for client in (red, blue):
-            if name == "stream_events":
+            if name in STREAMS:
                 status, text = _first_of_stream(client, path, parameters, owner=client is red)
             else:
                 answer = client.get(path, params=parameters)
@@ -186,7 +208,7 @@ def test_every_route_refuses_a_key_without_its_scope(
             continue
         let_in = []
         for scope, secret in keys.items():
-            if name in ("stream_events", "replay_execution") and scope == "read":
+            if name in (*STREAMS, "replay_execution") and scope == "read":
                 let_in.append(scope)  # asked above
                 continue
             answer = red.request(
@@ -212,8 +234,7 @@ def _without_asked(text: str, parameters: dict[str, Any]) -> str:
 
 
 def _path(template: str) -> str:
-    known = {"execution_id": f"{SECRET}-1", "step_id": "s", "name": "run_statistics"}
-    return template.format(**known)
+    return template.format(**KNOWN)
 
 
 def _first_of_stream(client: httpx.Client, path: str, parameters: dict[str, Any], *, owner: bool) -> tuple[int, str]:

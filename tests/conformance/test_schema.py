@@ -40,6 +40,7 @@ TABLES = {
     "api_keys", "crud_imports", "execution_ledger_version", "command_receipts", "execution_events", "execution_history",
     "execution_leases", "execution_snapshots", "execution_steps", "execution_streams", "execution_time_marks",
     "ledgers", "projection_checkpoints", "projection_rebuilds", "quarantined_executions", "run_facts", "run_statistics",
+    "webhook_dead_letters", "webhook_endpoints",
 }  # fmt: skip
 
 PUBLIC = "n.nspname = 'public'"

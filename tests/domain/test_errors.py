@@ -16,6 +16,8 @@ DATA: dict[str, dict[str, Any]] = {
     "NotProjected": {"ledger": "l", "what": "the projection 'p'", "position": 3, "min_position": 5},
     "RebuildRefused": {"projection": "p", "ledger": "l", "problem": "is under way", "remedy": "Wait."},
     "UnknownKey": {"key_id": "k", "ledger": "l"},
+    "UnknownWebhook": {"endpoint_id": "e", "ledger": "l"},
+    "UnknownDeadLetter": {"position": 7, "endpoint_id": "e"},
     "UnknownProjection": {"name": "p", "known": "q, r"},
     "InvalidInput": {"field": "f", "problem": "p {x}", "remedy": "r"},
     "PayloadTooLarge": {"field": "f", "problem": "p", "remedy": "r"},

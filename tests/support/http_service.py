@@ -10,6 +10,7 @@ from queue import Queue
 from typing import Any
 
 import httpx
+from pydantic import TypeAdapter
 
 from execution_ledger.api.http import answers
 from execution_ledger.api.http.app import create_app
@@ -76,10 +77,12 @@ def check_answer(response: httpx.Response) -> None:
         return
     documented = operation["responses"].get(str(response.status_code))
     assert documented is not None, f"{response.status_code} is not documented for {operation['operationId']}"
-    schema = documented.get("content", {}).get("application/json", {}).get("schema")
-    if schema is not None and "preference-applied" not in response.headers:
-        model = getattr(answers, schema["$ref"].rpartition("/")[2])
-        model.model_validate_json(response.content)
+    media_type = response.headers.get("content-type", "application/json")
+    schema = documented.get("content", {}).get(media_type, {}).get("schema", {})
+    name = schema.get("items", schema).get("$ref", "").rpartition("/")[2]
+    if name and response.status_code < 400 and "preference-applied" not in response.headers:
+        model = getattr(answers, name)
+        TypeAdapter(list[model] if "items" in schema else model).validate_json(response.content)
         if response.headers.get("etag") is not None:
             assert documented["headers"].keys() <= {"ETag", "Location", "X-Position"}
         assert "+00:00" not in re.sub(r'"data":\{.*?\}', "", response.text)

@@ -29,7 +29,7 @@ _RULES = re.compile(
     r"|reason: is empty"  # of a correction, where X-Reason is left out, too
     r"|completed_at: is set while"
     r"|If-Match: .* is not a version"  # schemathesis has its own idea of this header, whatever the pattern says
-    r"|(version|size): \d+ is more than",  # depends on what was recorded
+    r"|(version|size|after): \d+ is more than|url: the ledger has 100 webhooks",  # depends on what was recorded
     re.DOTALL,
 )
 
@@ -45,9 +45,18 @@ def before_call(context: HookContext, case: Case, kwargs: dict[str, Any]) -> Non
     for name, own, longest in (("X-Ledger", "default", 63), ("X-Actor", "fuzz", 255)):
         if 1 <= len(case.headers.get(name, "")) <= longest:
             case.headers[name] = own
+    if case.operation.definition.raw["operationId"] in ("create_webhook", "update_webhook"):
+        _stay_here(case)
     position = str(case.headers.get("X-Min-Position", ""))
     if position.isascii() and position.isdigit() and int(position) < 2**63:
         case.headers["X-Min-Position"] = "0"
+
+
+def _stay_here(case: Case) -> None:
+    """Have webhooks go nowhere but to this machine, where nobody listens: what is sent must not leave it."""
+    url = case.body.get("url") if isinstance(case.body, dict) else None
+    if isinstance(url, str) and re.match("https?://", url) and len(url) <= 2_000:
+        case.body["url"] = "http://127.0.0.1:9/"
 
 
 @schemathesis.hook
