@@ -133,6 +133,15 @@ def find_key(connection: Connection, secret: str, *, now: datetime) -> ApiKey | 
     return None
 
 
+def find_active(connection: Connection, ledger: str, key_id: str, *, now: datetime) -> ApiKey | None:
+    """The active key with this id; None where there is none."""
+    column = api_keys.c
+    found = select(api_keys).where(column.ledger_id == ledger, column.key_id == key_id)
+    row = connection.execute(found).one_or_none()
+    key = None if row is None else _to_key(row)
+    return key if key is not None and key.state(now) == "active" else None
+
+
 def is_key(secret: str) -> bool:
     """Whether something looks like a key, so that it is no token."""
     return secret.startswith(f"{_PREFIX}_")

@@ -112,6 +112,15 @@ class Settings(BaseSettings):
         description="Claim with its scopes: text with blanks, or a list; `ledger:read` counts as `read`.",
     )
     oidc_actor_claim: str = Field(default="sub", description="Claim that is recorded as the actor.")
+    session_hours: float = Field(
+        default=12, gt=0, le=24 * 30, description="Hours after which whoever logged in on the page must log in again."
+    )
+    session_secret: SecretStr | None = Field(
+        default=None,
+        min_length=32,
+        description="What the page's sessions are signed with, 32 characters or more, the same for services that share "
+        "an address; if not set, `serve` makes one up, and a restart ends all sessions.",
+    )
     metrics_token: SecretStr | None = Field(
         default=None,
         description="Bearer token for `/metrics`, which tells of all ledgers; without one, `auth` hides it.",

@@ -297,6 +297,16 @@ class RootAnswer(Answer):
     root: str = Field(pattern="^[0-9a-f]{64}$")
 
 
+class SessionAnswer(Answer):
+    """Who calls, and what they may."""
+
+    auth: bool = Field(description="Whether callers need a key or a token.")
+    actor: str | None = Field(description="Who is recorded with what they do.")
+    ledger: str = Field(description="The ledger that they see.")
+    scopes: list[str]
+    expires_at: datetime | None = Field(description="When a session that was begun here ends.")
+
+
 class Health(Answer):
     """The process is up."""
 

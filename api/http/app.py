@@ -15,6 +15,7 @@ from ...domain import InvalidInput
 from ...infrastructure import GroupReader, Settings
 from ...projections import Feed, ProjectionControl
 from ...projections.webhooks import WebhookControl
+from ..page import router as page
 from ..runtime import (
     PROJECTIONS,
     auditing,
@@ -38,6 +39,7 @@ from . import (
     routes_lineage,
     routes_replay,
     routes_service,
+    routes_session,
     routes_statistics,
     routes_webhooks,
 )
@@ -73,6 +75,7 @@ _ROUTES = (
     routes_webhooks,
     routes_audit,
     routes_statistics,
+    routes_session,
 )
 _TAGS = [
     {"name": "executions", "description": "Runs of jobs, by the caller's own job id."},
@@ -137,6 +140,7 @@ def create_app(settings: Settings) -> FastAPI:
     for routes in _ROUTES:
         app.include_router(routes.router, prefix=PREFIX)
     app.include_router(routes_service.router)
+    app.include_router(page)
     install_problems(app)
     complete_document(app)
     _surround(app, settings)

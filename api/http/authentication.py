@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 from fastapi import Depends
 from fastapi.security import HTTPBearer
@@ -12,13 +14,15 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ...domain import LedgerError
 from ...infrastructure import SCOPES, find_key
-from ...infrastructure.api_keys import is_key
+from ...infrastructure.api_keys import ApiKey, find_active, is_key
 from ...infrastructure.event_store import utc_now
 from ...infrastructure.short_transactions import transact
+from ..page import is_of_page
 from ..runtime import Ledger
 from .principal import Principal
-from .problem_kinds import SCOPE_MISSING, UNAUTHENTICATED
+from .problem_kinds import FOREIGN_ORIGIN, SCOPE_MISSING, UNAUTHENTICATED
 from .problems import Problem, ledger_problem, problem_response
+from .sessions import Sessions, find_cookie, is_from_page
 from .tokens import Tokens
 
 _REMEMBERED = 10_000
@@ -36,15 +40,29 @@ class Authenticator:
     def __init__(self, ledger: Ledger, tokens: Tokens | None) -> None:
         self._ledger = ledger
         self._tokens = tokens
+        self.sessions = Sessions(ledger.settings)
         self._cache: dict[str, tuple[float, Principal | None]] = {}
 
     async def authenticate(self, credential: str) -> Principal | None:
         """Who has this key or token; None where it is not good."""
+        return await self._remembered(credential, self._find)
+
+    async def authenticate_session(self, cookie: str) -> Principal | None:
+        """Whom this cookie stands for; None where it is not good, or its key is not any more."""
+        session = self.sessions.read(cookie, utc_now())
+        if session is None:
+            return None
+        found = await self._remembered(cookie, self._find_session)
+        return None if found is None else replace(found, session_ends_at=session.expires_at)
+
+    async def _remembered(
+        self, credential: str, find: Callable[[str], Awaitable[Principal | None]]
+    ) -> Principal | None:
         now = time.monotonic()
         known = self._cache.get(credential)
         if known is not None and known[0] > now:
             return known[1]
-        found = await self._find(credential)
+        found = await find(credential)
         if len(self._cache) >= _REMEMBERED:
             self._cache.clear()
         self._cache[credential] = (now + self._ledger.settings.key_cache, found)
@@ -54,9 +72,25 @@ class Authenticator:
         if not is_key(credential):
             return None if self._tokens is None else await self._tokens.find(credential)
         key = await transact(self._ledger.engine, lambda connection: find_key(connection, credential, now=utc_now()))
-        if key is None:
+        return None if key is None else _principal(key)
+
+    async def _find_session(self, cookie: str) -> Principal | None:
+        session = self.sessions.read(cookie, utc_now())
+        if session is None:
             return None
-        return Principal(f"key {key.key_id}", key.name, key.ledger_id, frozenset(key.scopes))
+        key_id = session.key_id
+        if key_id is None:
+            return Principal(f"token {session.actor}", session.actor, session.ledger, frozenset(session.scopes))
+        key = await transact(
+            self._ledger.engine,
+            lambda connection: find_active(connection, session.ledger, key_id, now=utc_now()),
+        )
+        return None if key is None else _principal(key)
+
+
+def _principal(key: ApiKey) -> Principal:
+    scopes = frozenset(key.scopes)
+    return Principal(f"key {key.key_id}", key.name, key.ledger_id, scopes, key.key_id, key.expires_at)
 
 
 class Authentication:
@@ -67,22 +101,31 @@ class Authentication:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer, or pass the request on with its principal."""
-        if scope["type"] != "http" or scope["path"] in OPEN:
+        if scope["type"] != "http" or scope["path"] in OPEN or is_of_page(scope["path"]):
             return await self.app(scope, receive, send)
         state = scope["app"].state
         if not state.settings.auth:
             client = scope.get("client") or ("local",)
             found = Principal(client[0], None, None, _EVERYTHING)
         else:
-            credential = _credential(Headers(scope=scope))
+            headers = Headers(scope=scope)
+            credential, cookie = _credential(headers), find_cookie(headers)
             try:
-                found = None if credential is None else await state.authenticator.authenticate(credential)
+                found = None
+                if credential is not None:
+                    found = await state.authenticator.authenticate(credential)
+                elif cookie is not None:
+                    if not is_from_page(scope["method"], headers):
+                        refusal = problem_response(FOREIGN_ORIGIN, "A session is for the page of this service alone.")
+                        return await refusal(scope, receive, send)
+                    found = await state.authenticator.authenticate_session(cookie)
             except LedgerError as error:  # the database does not answer
                 return await ledger_problem(error)(scope, receive, send)
             except Problem as error:  # nor does the issuer
                 return await problem_response(error.kind, str(error.detail))(scope, receive, send)
             if found is None:
-                what = "There is no key or token." if credential is None else "The key or token is not good."
+                given = credential is not None or cookie is not None
+                what = "The key, token or session is not good." if given else "There is no key or token."
                 refusal = problem_response(UNAUTHENTICATED, what, headers={"WWW-Authenticate": "Bearer"})
                 return await refusal(scope, receive, send)
         scope.setdefault("state", {})["principal"] = found

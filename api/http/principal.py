@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,3 +17,9 @@ class Principal:
     ledger: str | None
     """The one ledger that they may see; None for any, without authentication."""
     scopes: frozenset[str]
+    key_id: str | None = None
+    """Of the key, where it is one."""
+    expires_at: datetime | None = None
+    """Until when the key or token is good, as far as that is known."""
+    session_ends_at: datetime | None = None
+    """When they are logged out, where a cookie brought them."""

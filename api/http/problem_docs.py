@@ -129,6 +129,7 @@ STEP = _WRITTEN | problem_responses(
 )
 LEASE = problem_responses(EXECUTION_NOT_FOUND, *BODY, *_kinds(LeaseHeld, LeaseLost, IllegalTransition))
 LEASE_RELEASE = problem_responses(EXECUTION_NOT_FOUND, *_kinds(LeaseLost))
+SESSION = problem_responses(NOTHING_HERE)
 PROJECTION = problem_responses(*_kinds(UnknownProjection))
 BATCH = problem_responses(*BODY)
 _WEBHOOK_BODY = (MALFORMED_JSON, NOT_JSON, *_kinds(PayloadTooLarge, InvalidInput))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from datetime import UTC, datetime
 from typing import Any
 from urllib.request import urlopen
 
@@ -78,7 +79,7 @@ class Tokens:
         given = claims.get(settings.oidc_scope_claim) or []
         names = given.split() if isinstance(given, str) else [each for each in given if isinstance(each, str)]
         scopes = frozenset(name.removeprefix("ledger:") for name in names).intersection(SCOPES)
-        return Principal(f"token {actor}", actor, ledger, scopes)
+        return Principal(f"token {actor}", actor, ledger, scopes, expires_at=datetime.fromtimestamp(claims["exp"], UTC))
 
     def _client(self) -> jwt.PyJWKClient:
         if self._keys is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import secrets
 import signal
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -86,6 +87,8 @@ def _end_streams_on_signals(stopping: asyncio.Event) -> None:
 @contextmanager
 def _environment(settings: Settings, folder: str) -> Iterator[None]:
     """The settings where the processes find them, with those of the command line."""
+    if settings.session_secret is None:  # all of them must know a session that one began
+        settings = settings.model_copy(update={"session_secret": SecretStr(secrets.token_hex(32))})
     given = {name: value for name, value in settings if value is not None}
     prefix = settings.model_config.get("env_prefix", "")
     texts = {f"{prefix}{name}".upper(): _text(value) for name, value in given.items()} | {MULTIPROCESS: folder}

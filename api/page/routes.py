@@ -1,0 +1,45 @@
+"""The page's document and its files."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Request, Response
+from starlette.exceptions import HTTPException
+
+from .assets import load_assets
+from .document import make_document
+from .paths import ASSETS, VIEWS
+
+router = APIRouter(include_in_schema=False)
+
+_FOR_GOOD = "public, max-age=31536000, immutable"
+
+
+async def get_page(request: Request) -> Response:
+    """The document, which a browser asks for again each time: it names the files of today."""
+    document = make_document()
+    headers = {
+        "ETag": document.etag,
+        "Cache-Control": "no-cache",
+        "Content-Security-Policy": document.policy,
+        "Cross-Origin-Opener-Policy": "same-origin",
+    }
+    if request.headers.get("if-none-match") == document.etag:
+        return Response(status_code=304, headers=headers)
+    return Response(document.content, media_type="text/html; charset=utf-8", headers=headers)
+
+
+for _path in VIEWS:
+    router.add_api_route(_path, get_page, methods=["GET", "HEAD"], operation_id="get_page")
+
+
+@router.api_route(f"{ASSETS}/{{digest}}/{{path:path}}", methods=["GET", "HEAD"], operation_id="get_page_file")
+async def get_page_file(request: Request, digest: str, path: str) -> Response:
+    """A file, as long as it is one of today's."""
+    assets = load_assets()
+    asset = assets.by_path.get(path) if digest == assets.digest else None
+    if asset is None:
+        raise HTTPException(404)
+    headers = {"ETag": asset.etag, "Cache-Control": _FOR_GOOD}
+    if request.headers.get("if-none-match") == asset.etag:
+        return Response(status_code=304, headers=headers)
+    return Response(asset.content, media_type=asset.media_type, headers=headers)

@@ -1,0 +1,45 @@
+// Where the reader is. Every view and filter is in the URL, so that a link shows the same to somebody else.
+import { signal } from "@preact/signals";
+
+const read = () => ({ path: location.pathname, params: new URLSearchParams(location.search) });
+
+export const here = signal(read());
+
+addEventListener("popstate", () => {
+  here.value = read();
+});
+
+/** Go to a URL of the page. With `replace` the way back leads past it. */
+export function go(url, { replace = false } = {}) {
+  if (url === location.pathname + location.search) return;
+  history[replace ? "replaceState" : "pushState"](null, "", url);
+  here.value = read();
+}
+
+/** The URL of this view with some parameters changed; null, "" and [] take one away. */
+export function withParams(changes, path = location.pathname, params = here.peek().params) {
+  const next = new URLSearchParams(params);
+  for (const [name, value] of Object.entries(changes)) {
+    next.delete(name);
+    for (const each of Array.isArray(value) ? value : [value]) {
+      if (each !== null && each !== undefined && each !== "") next.append(name, each);
+    }
+  }
+  const query = next.toString();
+  return query ? `${path}?${query}` : path;
+}
+
+export const setParams = (changes, options = { replace: true }) => go(withParams(changes), options);
+
+export const runUrl = (jobId, params = {}) => withParams(params, `/runs/${encodeURIComponent(jobId)}`, "");
+
+/** Links inside the page change the view; whatever else a click means is left to the browser. */
+document.addEventListener("click", (event) => {
+  if (event.defaultPrevented || event.button || event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return;
+  const link = event.target.closest?.("a[href]");
+  if (!link || link.target || link.hasAttribute("download")) return;
+  const url = new URL(link.href, location.href);
+  if (url.origin !== location.origin || url.pathname.startsWith("/api/") || url.hash) return;
+  event.preventDefault();
+  go(url.pathname + url.search);
+});
