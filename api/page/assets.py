@@ -37,7 +37,7 @@ class Assets:
 @cache
 def load_assets() -> Assets:
     """Read the folder `static`."""
-    found = dict(sorted(_walk(files(__package__) / "static", "")))
+    found = dict(sorted(_walk(files(__name__.rpartition(".")[0]) / "static", "")))
     digest = sha256()
     for path, asset in found.items():
         digest.update(f"{path}\0{asset.etag}\0".encode())

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-VIEWS = ("/", "/runs/{run}", "/lanes", "/audit", "/statistics", "/health", "/login")
+VIEWS = ("/", "/run/{run}", "/lanes", "/audit", "/statistics", "/health", "/login")
 """Each answers the same document; what it shows is chosen in the browser."""
 
 ASSETS = "/page"
 """Below it are the files, by the digest of all of them."""
 
 _EXACT = frozenset(VIEWS)
-_BELOW = ("/runs/", f"{ASSETS}/")
+_BELOW = ("/run/", f"{ASSETS}/")
 
 
 def is_of_page(path: str) -> bool:

@@ -93,6 +93,7 @@ def test_operation_ids_are_stable() -> None:
     assert sorted(operations()) == [
         "add_note",
         "approve_execution",
+        "begin_session",
         "cancel_execution",
         "compare_executions",
         "complete_execution",
@@ -106,6 +107,7 @@ def test_operation_ids_are_stable() -> None:
         "delete_webhook",
         "diff_execution",
         "drop_dead_letter",
+        "end_session",
         "explain_execution",
         "export_audit",
         "fail_execution",
@@ -118,6 +120,7 @@ def test_operation_ids_are_stable() -> None:
         "get_metrics",
         "get_readiness",
         "get_root",
+        "get_session",
         "get_spans",
         "get_statistics",
         "get_timeline",

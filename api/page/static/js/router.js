@@ -31,7 +31,7 @@ export function withParams(changes, path = location.pathname, params = here.peek
 
 export const setParams = (changes, options = { replace: true }) => go(withParams(changes), options);
 
-export const runUrl = (jobId, params = {}) => withParams(params, `/runs/${encodeURIComponent(jobId)}`, "");
+export const runUrl = (jobId, params = {}) => withParams(params, `/run/${encodeURIComponent(jobId)}`, "");
 
 /** Links inside the page change the view; whatever else a click means is left to the browser. */
 document.addEventListener("click", (event) => {

@@ -1,0 +1,3 @@
+import { html } from "../html.js";
+
+export const Run = () => html`<h1>Run</h1>`;
