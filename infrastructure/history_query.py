@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any, NamedTuple, TypedDict
 
 import msgspec
-from sqlalchemy import ColumnElement, Select, Table, Text, and_, cast, exists, func, literal, select, tuple_
+from sqlalchemy import ColumnElement, Select, Table, Text, and_, cast, exists, func, literal, or_, select, tuple_
 from sqlalchemy.dialects.postgresql import JSONB
 
 from ..domain import InvalidInput, parse_status
@@ -32,6 +32,8 @@ class HistoryFilters(TypedDict, total=False):
     """Created before this time."""
     run_name_prefix: str | None
     job_id_prefix: str | None
+    prefix: str | None
+    """Of the run's name or of its job id."""
     parent_job_id: str | None
     attributes: Mapping[str, Any] | None
     """Top-level attributes with these plain values."""
@@ -86,6 +88,9 @@ class HistoryQuery:
             if given.get(f"{name}_prefix", "") != "":
                 prefix = check_text(given[f"{name}_prefix"], f"{name}_prefix", KEY_LENGTH)
                 conditions.extend(_starts_with(column[name], prefix))
+        if given.get("prefix", "") != "":
+            prefix = check_text(given["prefix"], "prefix", KEY_LENGTH)
+            conditions.append(or_(*(and_(*_starts_with(column[name], prefix)) for name in ("run_name", "job_id"))))
         if "parent_job_id" in given:
             parent = check_text(given["parent_job_id"], "parent_job_id", KEY_LENGTH)
             conditions.append(column.parent_job_id == parent)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import TypeVar, Unpack
+from uuid import UUID
 
 import msgspec
 from sqlalchemy import select
@@ -15,7 +16,7 @@ from ..domain import check_ledger
 from ..domain.values import check_int
 from ..infrastructure.database_errors import translated
 from ..infrastructure.root import Root, compute_root
-from ..infrastructure.tables import STATUSES, ledgers
+from ..infrastructure.tables import STATUSES, execution_events, ledgers
 from .audit import EventFilters, Filters, Scan
 from .engine.fresh import Freshness, wait_until_fresh
 from .recorded_event import RecordedEvent, to_recorded_event
@@ -76,6 +77,16 @@ class LedgerQueries:
             return [to_recorded_event(row) for row in found.rows]
 
         return await self._read(read)
+
+    async def creators(self, executions: Iterable[UUID]) -> dict[UUID, str | None]:
+        """Who created each of these, by the id of its stream: the actor of its first event."""
+        column, ids = execution_events.c, list(executions)
+        if not ids:
+            return {}
+        first = select(column.execution_id, column.actor).where(
+            column.ledger_id == self.ledger, column.execution_id.in_(ids), column.version == 1
+        )
+        return await self._read(lambda session: {row.execution_id: row.actor for row in session.execute(first)})
 
     async def _read(self, read: Callable[[Session], _T]) -> _T:
         await wait_until_fresh(self.session, self.ledger, self._freshness)

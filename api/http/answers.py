@@ -45,8 +45,9 @@ class ExecutionList(Answer):
     """A page of the history, newest first."""
 
     executions: list[Execution]  # type: ignore[valid-type]
-    total: int | None = Field(description="How many there are in all; null where the page was asked for by cursor.")
+    total: int | None = Field(description="How many there are in all; null where they were not counted.")
     next_cursor: str | None = Field(description="For the page that follows; null on the last one.")
+    creators: dict[str, str | None] | None = Field(description="Who created each, by job id, where that was asked.")
 
 
 class Event(Answer):

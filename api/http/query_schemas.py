@@ -33,12 +33,15 @@ class ExecutionsQuery(_Query):
     cursor: str | None = Field(
         None, description="`next_cursor` of the page before: costs the same at any depth, tells no `total`."
     )
+    total: bool = Field(True, description="Whether to count the `total`, where the page is not asked for by cursor.")
+    creators: bool = Field(False, description="Whether to tell who created each.")
     status: list[Status] | None = Field(None, description="One or several.", examples=[["failed", "rejected"]])
     as_of: Time | None = Field(None, description="The list as it was at this time.")
     created_from: Time | None = None
     created_before: Time | None = None
     run_name_prefix: str | None = Field(None, max_length=KEY_LENGTH)
     job_id_prefix: str | None = Field(None, max_length=KEY_LENGTH)
+    prefix: str | None = Field(None, max_length=KEY_LENGTH, description="Of the run's name or of its job id.")
     parent_job_id: str | None = Field(None, max_length=KEY_LENGTH)
     attributes: str | None = Field(
         None,

@@ -20,6 +20,7 @@ from .dependencies import (
     CreateOptions,
     ExecutionId,
     Finder,
+    Queries,
     Reader,
     Replay,
     Writer,
@@ -37,6 +38,9 @@ from .schemas import Body, ExecutionCreate, ExecutionUpdate
 PATH = "/api/v1/executions"
 
 router = APIRouter(prefix="/executions", tags=["executions"], route_class=JsonRoute)
+
+_BESIDE = ("total", "creators")
+"""What a page may tell beside its executions."""
 
 
 @router.post(
@@ -59,7 +63,11 @@ async def create_execution(body: Body, executions: Writer, options: CreateOption
     "", operation_id="list_executions", dependencies=READ, summary="A page of the history", response_model=ExecutionList
 )
 async def list_executions(
-    request: Request, query: Annotated[ExecutionsQuery, Query()], executions: Reader, replay: Replay
+    request: Request,
+    query: Annotated[ExecutionsQuery, Query()],
+    executions: Reader,
+    replay: Replay,
+    queries: Queries,
 ) -> Response:
     """Newest first. By `offset` with a `total`, or by `cursor`; any answer tells the cursor of the next page.
 
@@ -73,7 +81,7 @@ async def list_executions(
     elif query.as_of is not None:
         rows, cursor = await _page_as_of(query, replay)
         total = None
-    elif query.cursor is None:
+    elif query.cursor is None and (query.total or query.offset):
         rows, total = await executions.get_execution_history(query.limit, query.offset, **filters)
         more = rows and query.offset + len(rows) < total
         cursor = Cursor(rows[-1].created_at, rows[-1].id).encode() if more else None
@@ -82,13 +90,17 @@ async def list_executions(
     else:
         rows, cursor = await executions.get_execution_page(query.limit, query.cursor, **filters)
         total = None
+    creators = None
+    if query.creators:
+        actors = await queries.creators(row.execution_id for row in rows)
+        creators = {row.job_id: actors.get(row.execution_id) for row in rows}
     body = {"executions": [execution_body(row) for row in rows], "total": total, "next_cursor": cursor}
-    return linked(json_response(body), request, next=cursor)
+    return linked(json_response(body | {"creators": creators}), request, next=cursor)
 
 
 async def _page_as_of(query: ExecutionsQuery, replay: Replay) -> HistoryPage:
     assert query.as_of is not None
-    given = query.model_fields_set - {"as_of", "limit", "cursor", "status"}
+    given = query.model_fields_set - {"as_of", "limit", "cursor", "status", *_BESIDE}
     if given:
         raise InvalidInput(
             field=min(given), problem="does not go with as_of", remedy="Send status, limit and cursor beside it."
@@ -98,7 +110,7 @@ async def _page_as_of(query: ExecutionsQuery, replay: Replay) -> HistoryPage:
 
 async def _by_id(query: ExecutionsQuery, executions: ExecutionRepository) -> list[ExecutionHistory]:
     assert query.id is not None
-    given = query.model_fields_set - {"id", "limit"}
+    given = query.model_fields_set - {"id", "limit", *_BESIDE}
     if given:
         raise InvalidInput(field=min(given), problem="does not go with an id", remedy="Send the id alone.")
     found = await executions.get(query.id)
@@ -106,7 +118,7 @@ async def _by_id(query: ExecutionsQuery, executions: ExecutionRepository) -> lis
 
 
 def _filters(query: ExecutionsQuery) -> HistoryFilters:
-    given: dict[str, Any] = query.model_dump(exclude={"id", "limit", "offset", "cursor", "as_of"}, exclude_none=True)
+    given: dict[str, Any] = query.model_dump(exclude={"id", "limit", "offset", "cursor", "as_of", *_BESIDE}, exclude_none=True)
     if "attributes" in given:
         try:
             given["attributes"] = msgspec.json.decode(given["attributes"])

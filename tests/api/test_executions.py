@@ -147,10 +147,27 @@ def test_every_filter_narrows_the_page_and_its_total(client: httpx.Client) -> No
     assert found(created_before="2026-01-02T00:00:00Z") == ["a1"]
     assert found(job_id_prefix="a") == ["a1", "a2"]
     assert found(run_name_prefix="alpha t") == ["a2"]
+    assert found(prefix="alpha t") == ["a2"]
+    assert found(prefix="b") == ["b1"]
+    assert found(prefix="a", status="pending") == ["a1"], "a name's or a job id's"
     assert found(parent_job_id="a1") == ["b1"]
     assert found(attributes=json.dumps({"n": 1, "t": "x"})) == ["a1"]
     assert found(attributes=json.dumps({"n": "1"})) == []
     assert found(job_id_prefix="a", status="pending") == ["a1"]
+
+
+def test_a_page_tells_who_created_each_and_counts_only_if_asked_to(client: httpx.Client) -> None:
+    for job_id, actor in (("a", "ada"), ("b", None)):
+        headers = {} if actor is None else {"X-Actor": actor}
+        assert client.post("executions", json={"job_id": job_id}, headers=headers).status_code == 201
+    client.post("executions/a/start", headers={"X-Actor": "somebody else"})
+    assert client.get("executions").json()["creators"] is None
+    page = client.get("executions", params={"creators": True, "total": False, "limit": 1}).json()
+    assert (page["creators"], page["total"]) == ({"b": None}, None)
+    page = client.get("executions", params={"creators": True, "cursor": page["next_cursor"]}).json()
+    assert page["creators"] == {"a": "ada"}
+    assert client.get("executions", params={"id": 1, "creators": True}).json()["creators"] == {"a": "ada"}
+    assert client.get("executions", params={"prefix": "c", "creators": True}).json()["creators"] == {}
 
 
 def test_ledgers_do_not_see_each_other(client: httpx.Client) -> None:

@@ -92,11 +92,13 @@ async def test_a_prefix_is_compared_character_by_character_and_nothing_in_it_is_
     expected = sorted(name for name in NAMES if name.startswith(prefix))
     assert await found(repository, job_id_prefix=prefix) == expected
     assert await found(repository, run_name_prefix="run " + prefix) == expected
+    assert await found(repository, prefix="run " + prefix) == expected
+    assert await found(repository, prefix=prefix) == expected
 
 
 async def test_an_empty_prefix_is_no_filter_and_no_run_name_is_no_match(repository: ExecutionRepository) -> None:
     await fill(repository, [{"job_id": "named", "run_name": "x"}, {"job_id": "nameless"}])
-    assert await found(repository, run_name_prefix="", job_id_prefix="") == ["named", "nameless"]
+    assert await found(repository, run_name_prefix="", job_id_prefix="", prefix="") == ["named", "nameless"]
     assert await found(repository, run_name_prefix="x") == ["named"]
 
 

@@ -3,7 +3,6 @@ import { html, useEffect, useRef, useState } from "./html.js";
 import { can, loadSession, logOut, session } from "./api.js";
 import { useKeys } from "./keys.js";
 import { go, here } from "./router.js";
-import { feedState } from "./live.js";
 import { setTheme, theme } from "./theme.js";
 import { Announcer, Empty, Failure, Icon, Loading } from "./ui/basics.js";
 import { Help } from "./ui/help.js";
@@ -64,16 +63,6 @@ function Tools({ onHelp }) {
     </div>
   `;
 }
-
-const FEED = {
-  live: "Live", connecting: "Connecting", lost: "Connection lost", off: "Paused",
-};
-
-export const LiveMark = () => html`
-  <span class="live" data-state=${feedState.value} role="status">
-    <span class="live-dot" aria-hidden="true"></span>${FEED[feedState.value]}
-  </span>
-`;
 
 function View() {
   const { path } = here.value;

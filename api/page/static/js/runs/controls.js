@@ -1,0 +1,84 @@
+// The search field and the further filters.
+import { html, useEffect, useRef, useState } from "../html.js";
+import { fromInput, toInput } from "../format.js";
+import { here, setParams } from "../router.js";
+import { Icon } from "../ui/basics.js";
+
+/** Searches while it is typed in. */
+export function Search({ input, value }) {
+  const timer = useRef(0);
+  const [text, setText] = useState(value ?? "");
+  useEffect(() => {
+    if (document.activeElement !== input.current) setText(value ?? "");
+  }, [value]);
+  useEffect(() => () => clearTimeout(timer.current), []);
+  const type = (next) => {
+    setText(next);
+    clearTimeout(timer.current);
+    timer.current = setTimeout(() => setParams({ q: next }), 180);
+  };
+  return html`
+    <div class="search" role="search">
+      <${Icon} name="search" />
+      <input ref=${input} type="search" value=${text} placeholder="Name or job id begins with…" spellcheck="false"
+        aria-label="Search runs by the beginning of their name or job id" autocomplete="off"
+        onInput=${(event) => type(event.currentTarget.value)} />
+      <kbd aria-hidden="true">/</kbd>
+    </div>
+  `;
+}
+
+export function Filters({ filters }) {
+  const [open, setOpen] = useState(false);
+  const box = useRef(null);
+  const attribute = here.value.params.getAll("attribute");
+  const active = [filters.created_from, filters.created_before, filters.parent_job_id, filters.attributes].filter(Boolean);
+  useEffect(() => {
+    if (!open) return undefined;
+    const close = (event) => {
+      if (event.type === "keydown" ? event.key === "Escape" : !box.current.contains(event.target)) setOpen(false);
+    };
+    document.addEventListener("pointerdown", close);
+    document.addEventListener("keydown", close);
+    return () => {
+      document.removeEventListener("pointerdown", close);
+      document.removeEventListener("keydown", close);
+    };
+  }, [open]);
+  const apply = (event) => {
+    event.preventDefault();
+    const data = new FormData(event.currentTarget);
+    setParams({
+      from: fromInput(data.get("from")), before: fromInput(data.get("before")), parent: data.get("parent").trim(),
+      attribute: data.get("attribute").split(",").map((each) => each.trim()).filter(Boolean),
+    });
+    setOpen(false);
+  };
+  return html`
+    <div class="popover-place" ref=${box}>
+      <button class="button" aria-expanded=${String(open)} onClick=${() => setOpen(!open)}>
+        <${Icon} name="filter" />Filters${active.length ? html` <b class="badge">${active.length}</b>` : ""}
+      </button>
+      ${open &&
+      html`
+        <form class="popover" onSubmit=${apply} aria-label="Further filters">
+          <div class="field"><label for="f-from">Created from</label>
+            <input id="f-from" name="from" type="datetime-local" step="1" value=${toInput(filters.created_from)} /></div>
+          <div class="field"><label for="f-before">Created before</label>
+            <input id="f-before" name="before" type="datetime-local" step="1" value=${toInput(filters.created_before)} /></div>
+          <div class="field"><label for="f-parent">Parent's job id</label>
+            <input id="f-parent" name="parent" type="text" value=${filters.parent_job_id ?? ""} /></div>
+          <div class="field"><label for="f-attribute">Attributes, as team=finance</label>
+            <input id="f-attribute" name="attribute" type="text" value=${attribute.join(", ")} /></div>
+          <div class="dialog-foot">
+            <button type="button" class="button plain" onClick=${() => {
+              setParams({ from: null, before: null, parent: null, attribute: null });
+              setOpen(false);
+            }}>Clear</button>
+            <button class="button primary">Apply</button>
+          </div>
+        </form>
+      `}
+    </div>
+  `;
+}

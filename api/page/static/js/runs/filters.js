@@ -1,0 +1,46 @@
+// The filters of the list of runs: how they stand in the URL, what is asked of the service, and which runs they pass.
+import { ms } from "../format.js";
+
+/** What the URL says. */
+export function readFilters(params) {
+  const all = (name) => params.getAll(name);
+  const one = (name) => params.get(name) || null;
+  return {
+    status: all("status"), prefix: one("q"), created_from: one("from"), created_before: one("before"),
+    parent_job_id: one("parent"), attributes: readAttributes(all("attribute")),
+  };
+}
+
+/** `team=finance` and so on; numbers, true, false and null as JSON has them. */
+function readAttributes(texts) {
+  const found = {};
+  for (const text of texts) {
+    const at = text.indexOf("=");
+    if (at < 1) continue;
+    const value = text.slice(at + 1);
+    found[text.slice(0, at)] = /^(-?\d+(\.\d+)?|true|false|null)$/.test(value) ? JSON.parse(value) : value;
+  }
+  return Object.keys(found).length ? found : null;
+}
+
+export const isFiltered = (filters) =>
+  Object.values(filters).some((value) => (Array.isArray(value) ? value.length : value !== null));
+
+/** Parameters of `/executions`. */
+export const asParameters = ({ attributes, ...rest }) => ({
+  ...rest, attributes: attributes && JSON.stringify(attributes),
+});
+
+/** Whether a run passes them, so that a list knows what concerns it. */
+export function passes(filters, run) {
+  const starts = (text) => Boolean(text?.startsWith(filters.prefix));
+  return (
+    (!filters.status.length || filters.status.includes(run.status)) &&
+    (!filters.prefix || starts(run.run_name) || starts(run.job_id)) &&
+    (!filters.created_from || ms(run.created_at) >= ms(filters.created_from)) &&
+    (!filters.created_before || ms(run.created_at) < ms(filters.created_before)) &&
+    (!filters.parent_job_id || run.parent_job_id === filters.parent_job_id) &&
+    (!filters.attributes ||
+      Object.entries(filters.attributes).every(([name, value]) => run.attributes?.[name] === value))
+  );
+}

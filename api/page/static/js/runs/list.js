@@ -1,0 +1,96 @@
+// The runs that were read so far, newest first. What arrives meanwhile never moves what is read.
+import { signal } from "../html.js";
+import { get } from "../api.js";
+import { asParameters, passes } from "./filters.js";
+
+const PAGE = 100;
+const STEPS = new Set(["execution.step_started", "execution.step_finished", "execution.noted", "execution.deleted"]);
+
+export class RunList {
+  rows = signal([]);
+  state = signal("loading"); // "loading", "ready", "more"
+  problem = signal(null);
+  /** Runs that would be in the list if it were read again. */
+  arrived = signal(0);
+  done = signal(false);
+  creators = new Map();
+  #cursor = null;
+  #controller = null;
+  #arrivals = new Set();
+  #index = new Map();
+
+  constructor(filters) {
+    this.filters = filters;
+  }
+
+  close() {
+    this.#controller?.abort();
+  }
+
+  /** Read the newest, and forget the rest. */
+  async refresh() {
+    this.#controller?.abort();
+    this.#controller = new AbortController();
+    await this.#read(null, []);
+  }
+
+  /** Read on where the list ends. */
+  async more() {
+    if (this.state.peek() !== "ready" || this.done.peek()) return;
+    this.state.value = "more";
+    await this.#read(this.#cursor, this.rows.peek());
+  }
+
+  async #read(cursor, before) {
+    const { signal } = this.#controller;
+    try {
+      const asked = { ...asParameters(this.filters), cursor, limit: PAGE, total: false, creators: true };
+      const page = await get("executions", asked, { signal });
+      if (signal.aborted) return;
+      for (const [jobId, actor] of Object.entries(page.creators)) this.creators.set(jobId, actor);
+      if (!cursor) {
+        this.#index.clear();
+        this.#arrivals.clear();
+        this.arrived.value = 0;
+      }
+      page.executions.forEach((run, at) => this.#index.set(run.job_id, before.length + at));
+      this.rows.value = [...before, ...page.executions];
+      this.#cursor = page.next_cursor;
+      // Without a total, a full page tells of a next one.
+      this.done.value = !page.next_cursor;
+      this.problem.value = null;
+      this.state.value = "ready";
+    } catch (problem) {
+      if (signal.aborted) return;
+      this.problem.value = problem;
+      this.state.value = "ready";
+    }
+  }
+
+  /** Take in what happened: rows change where they stand. Whether something would be new. */
+  hear(events) {
+    let rows = null;
+    for (const event of events) {
+      const at = this.#index.get(event.job_id);
+      if (at === undefined) {
+        if (this.#concerns(event)) this.#arrivals.add(event.job_id);
+        continue;
+      }
+      rows ??= [...this.rows.peek()];
+      const row = rows[at];
+      if (row.version >= event.version) continue;
+      const changes = STEPS.has(event.type) ? {} : event.data;
+      rows[at] = { ...row, ...changes, version: event.version, updated_at: event.recorded_at, heard: Date.now() };
+      if (event.type === "execution.deleted") rows[at].deleted = true;
+    }
+    if (rows) this.rows.value = rows;
+    this.arrived.value = this.#arrivals.size;
+    return this.#arrivals.size > 0;
+  }
+
+  /** Of an execution that is not in the list: whether it might belong there. */
+  #concerns(event) {
+    if (event.type === "execution.created") return passes(this.filters, { ...event.data, job_id: event.job_id });
+    return Boolean(this.filters.status.length && event.data?.status && this.filters.status.includes(event.data.status));
+  }
+}
