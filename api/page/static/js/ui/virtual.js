@@ -62,6 +62,7 @@ export function VirtualList({ count, row, onRange, onTop, label, role = "rowgrou
         if (!element) return;
         const begin = at * rowHeight;
         const shown = element.scrollTop * stretch;
+        const height = element.clientHeight; // now, whatever was last drawn
         if (!align && begin >= shown && begin + rowHeight <= shown + element.clientHeight) return;
         const target = align || begin < shown ? begin - (align ? (height - rowHeight) / 2 : 0) : begin + rowHeight - height;
         element.scrollTop = Math.max(0, target) / stretch;

@@ -1,0 +1,121 @@
+// Two moments of a run, or two runs of the same job with the place where they part.
+import { html, useEffect, useState } from "../html.js";
+import { executionPath, get } from "../api.js";
+import { duration, eventName } from "../format.js";
+import { useResource } from "../resource.js";
+import { here, runUrl, setParams } from "../router.js";
+import { Empty, Failure, Loading, Status, Time } from "../ui/basics.js";
+import { Changes } from "../ui/changes.js";
+
+export function Moments({ model }) {
+  const { params } = here.value;
+  const last = model.last.value;
+  const from = Math.min(Number(params.get("from")) || 1, last);
+  const to = Math.min(Number(params.get("to")) || last, last);
+  const found = useResource(
+    (signal) => (last ? get(executionPath(model.jobId, "/diff"), { before: from, after: to }, { signal }) : null),
+    [from, to, last],
+  );
+  const field = (name, text, value) => html`
+    <div class="field"><label for=${`moment-${name}`}>${text}</label>
+      <div class="joined">
+        <input id=${`moment-${name}`} type="number" min="0" max=${last} value=${value}
+          onChange=${(event) => setParams({ [name]: event.currentTarget.value })} />
+        <button class="button small" onClick=${() => setParams({ [name]: model.at.peek() })}>The one shown</button>
+      </div></div>
+  `;
+  return html`
+    <div class="pad stack">
+      <div class="pair">${field("from", "From event", from)}${field("to", "To event", to)}</div>
+      ${found.problem ? html`<${Failure} problem=${found.problem} />` : !found.data ? html`<${Loading} />`
+      : html`
+          <${Changes} changes=${found.data.changes} labels=${[`Event ${from}`, `Event ${to}`]} />
+          ${found.data.steps.length > 0 &&
+          html`<h3>Steps</h3><ul class="plain-list">
+            ${found.data.steps.slice(0, 200).map(
+              (step) => html`<li key=${step.version}><span class="muted number">${step.version}</span> ${step.name ?? step.step_id} ${eventName(step.kind)}
+                ${step.outcome && html` <${Status} status=${step.outcome} quiet />`} <${Time} at=${step.at} /></li>`,
+            )}
+          </ul>`}
+        `}
+    </div>
+  `;
+}
+
+export function OtherRun({ model }) {
+  const other = here.value.params.get("other");
+  const [text, setText] = useState(other ?? "");
+  useEffect(() => setText(other ?? ""), [other]);
+  const name = model.current.value?.run_name;
+  const siblings = useResource(
+    async (signal) => {
+      if (!name) return [];
+      const page = await get("executions", { run_name_prefix: name, limit: 12, total: false }, { signal });
+      return page.executions.filter((run) => run.run_name === name && run.job_id !== model.jobId).slice(0, 6);
+    },
+    [name, model.jobId],
+  );
+  const found = useResource(
+    (signal) => (other ? get(executionPath(model.jobId, "/compare"), { other }, { signal }) : null),
+    [other, model.jobId],
+  );
+  return html`
+    <div class="pad stack">
+      <form class="joined" onSubmit=${(event) => {
+        event.preventDefault();
+        setParams({ other: text.trim() });
+      }}>
+        <label class="unseen" for="other">Job id of the other run</label>
+        <input id="other" type="text" value=${text} placeholder="Job id of the other run"
+          onInput=${(event) => setText(event.currentTarget.value)} />
+        <button class="button">Compare</button>
+      </form>
+      ${!other && siblings.data?.length > 0 &&
+      html`<h3>Other runs of “${name}”</h3><ul class="plain-list">${siblings.data.map(
+        (run) => html`<li key=${run.job_id}><button class="button small" onClick=${() => setParams({ other: run.job_id })}>Compare</button>
+          <span class="mono">${run.job_id}</span> <${Status} status=${run.status} quiet /> <${Time} at=${run.created_at} /></li>`,
+      )}</ul>`}
+      ${!other && siblings.data?.length === 0 && html`<${Empty} title="Choose another run">Two runs of the same job tell where they part.<//>`}
+      ${found.problem && html`<${Failure} problem=${found.problem} />`}
+      ${other && found.data && html`<${Comparison} found=${found.data} />`}
+    </div>
+  `;
+}
+
+function Comparison({ found }) {
+  const first = found.first_divergence;
+  const labels = [found.left, found.right];
+  return html`
+    <p class="split-times"><a href=${runUrl(found.left)}>${found.left}</a> <${Took} seconds=${found.left_seconds} />
+      <span class="muted">and</span> <a href=${runUrl(found.right)}>${found.right}</a> <${Took} seconds=${found.right_seconds} /></p>
+    <div class="divergence" role="note">
+      ${first
+        ? html`<b>They part ${first.where === "inputs" ? "in their inputs" : first.where === "step" ? `at the step “${(first.step.left ?? first.step.right).name}”` : "in how they ended"}.</b>
+            ${first.step && !first.step.left && " Only the right run has it."}${first.step && !first.step.right && " Only the left run has it."}
+            ${first.differences.length > 0 && html`<${Changes} changes=${first.differences} labels=${labels} />`}`
+        : html`<b>They went the same way.</b>`}
+    </div>
+    <h3>Fields that differ</h3>
+    <${Changes} changes=${found.differences} labels=${labels} />
+    ${found.steps.length > 0 && html`<h3>Steps</h3><${Steps} found=${found} first=${first?.step} />`}
+  `;
+}
+
+const Took = ({ seconds }) => html`<span class="muted number">${duration(seconds)}</span>`;
+const seconds = (step) => (step?.finished_at ? (Date.parse(step.finished_at) - Date.parse(step.started_at)) / 1000 : null);
+const same = (a, b) => a && b && a.left?.step_id === b.left?.step_id && a.right?.step_id === b.right?.step_id;
+
+const Steps = ({ found, first }) => html`
+  <div class="table-scroll" tabIndex="0" role="region" aria-label="Steps of both runs">
+    <table class="steps">
+      <thead><tr><th scope="col">Step</th><th scope="col">${found.left}</th><th scope="col">${found.right}</th></tr></thead>
+      <tbody>${found.steps.slice(0, 500).map((pair, at) => {
+        const differs = !pair.left || !pair.right || pair.moved || pair.differences.length > 0;
+        return html`<tr key=${at} class=${same(pair, first) ? "first-divergence" : differs ? "differs" : ""}>
+          <th scope="row">${(pair.left ?? pair.right).name}${same(pair, first) && html` <b class="badge">they part here</b>`}${pair.moved && html` <b class="badge">moved</b>`}</th>
+          ${[pair.left, pair.right].map((step) => html`<td>${step ? html`<${Status} status=${step.outcome ?? "open"} quiet /> <${Took} seconds=${seconds(step)} />` : html`<span class="none">not there</span>`}</td>`)}
+        </tr>`;
+      })}</tbody>
+    </table>
+  </div>
+`;

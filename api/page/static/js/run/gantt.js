@@ -1,0 +1,245 @@
+// Statuses and nested steps over time, notes along them. Only the rows in sight are drawn, so ten thousand cost nothing.
+import { html, useEffect, useMemo, useRef, useState } from "../html.js";
+import { duration, ms, preciseTime } from "../format.js";
+import { LABELS } from "../statuses.js";
+import { Icon } from "../ui/basics.js";
+import { FONT, fitted, useCanvas } from "../chart/canvas.js";
+import { drawAxis, makeScale, panned, zoomed } from "../chart/scale.js";
+
+const AXIS = 26;
+const BAND = 30;
+const ROW = 24;
+
+/** Steps with their depth, as they stand below each other. */
+function rowsOf(steps) {
+  const depths = new Map();
+  return steps.map((step) => {
+    const depth = step.parent_step_id === null ? 0 : (depths.get(step.parent_step_id) ?? -1) + 1;
+    depths.set(step.step_id, depth);
+    return { ...step, depth, begin: ms(step.started_at), end: step.finished_at ? ms(step.finished_at) : null };
+  });
+}
+
+function boundsOf(spans, steps, now) {
+  const from = Math.min(ms(spans.statuses[0]?.started_at ?? now), ...steps.slice(0, 1).map(({ begin }) => begin));
+  const lastStatus = spans.statuses.at(-1);
+  const ended = lastStatus && ["stopped", "completed", "failed", "rejected", "cancelled"].includes(lastStatus.status);
+  let to = ended ? ms(lastStatus.started_at) : now;
+  for (const { begin, end } of steps) to = Math.max(to, end ?? begin);
+  const span = Math.max(to - from, 50);
+  return { from: from - span * 0.01, to: to + span * 0.03 };
+}
+
+export function Gantt({ model }) {
+  const spans = model.spans.value;
+  const moment = model.time.value;
+  const notes = model.notes.value;
+  const now = Date.now();
+  const rows = useMemo(() => (spans ? rowsOf(spans.steps) : []), [spans]);
+  const bounds = useMemo(() => (spans ? boundsOf(spans, rows, now) : { from: 0, to: 1 }), [spans, rows]);
+  const [view, setView] = useState(null);
+  const [tip, setTip] = useState(null);
+  const top = useRef(0);
+  const scale = useRef(null);
+  const shown = view ?? bounds;
+  const end = moment ?? Math.max(bounds.to, now);
+
+  const [canvas, redraw] = useCanvas((context, width, height, colors) => {
+    if (!spans) return;
+    const gutter = width < 560 ? 104 : 210;
+    scale.current = makeScale(shown, gutter, width);
+    context.font = FONT;
+    drawAxis(context, scale.current, height, colors, AXIS);
+    drawStatuses(context, spans.statuses, scale.current, end, colors);
+    drawNotes(context, notes, scale.current, end, colors);
+    context.save();
+    context.beginPath();
+    context.rect(0, AXIS + BAND, width, height - AXIS - BAND);
+    context.clip();
+    const first = Math.floor(top.current / ROW);
+    const last = Math.min(rows.length, Math.ceil((top.current + height) / ROW));
+    for (let at = first; at < last; at += 1) {
+      drawStep(context, rows[at], AXIS + BAND + at * ROW - top.current, scale.current, end, colors);
+    }
+    context.restore();
+    context.fillStyle = colors("line");
+    context.fillRect(0, AXIS + BAND - 0.5, width, 1);
+    context.fillRect(gutter - 0.5, AXIS, 1, height);
+    if (moment !== null) drawMoment(context, scale.current.x(moment), gutter, height, colors);
+  });
+
+  const find = (event) => {
+    const box = canvas.current.getBoundingClientRect();
+    const [x, y] = [event.clientX - box.left, event.clientY - box.top];
+    const time = scale.current?.time(x);
+    if (!scale.current || y < AXIS) return null;
+    if (y < AXIS + BAND) {
+      const note = notes.find((each) => Math.abs(scale.current.x(ms(each.recorded_at)) - x) < 4);
+      if (note && y > AXIS + BAND - 10) return { x, y, title: note.data?.text ?? "", lines: [note.data?.source ?? "note"] };
+      const status = spans.statuses.findLast((each) => ms(each.started_at) <= time);
+      return status && { x, y, title: LABELS[status.status], lines: [preciseTime(status.started_at), duration(status.seconds)] };
+    }
+    const step = rows[Math.floor((y - AXIS - BAND + top.current) / ROW)];
+    return step && {
+      x, y, title: step.name,
+      lines: [
+        [step.kind, LABELS[step.outcome ?? "open"]].filter(Boolean).join(" · "),
+        `${preciseTime(step.started_at)} · ${duration(step.seconds)}`, step.error ?? "",
+      ],
+    };
+  };
+  const drag = useRef(null);
+  const zoom = (factor, around = (shown.from + shown.to) / 2) => setView(zoomed(shown, factor, around, bounds));
+  useEffect(() => {
+    const element = canvas.current;
+    const wheel = (event) => {
+      if (!event.ctrlKey && !event.metaKey && !event.shiftKey) return;
+      event.preventDefault();
+      const { left } = element.getBoundingClientRect();
+      if (event.shiftKey) setView(panned(shown, ((event.deltaY || event.deltaX) / scale.current.per) * 0.5, bounds));
+      else zoom(Math.exp(event.deltaY * 0.003), scale.current.time(event.clientX - left));
+    };
+    element?.addEventListener("wheel", wheel, { passive: false });
+    return () => element?.removeEventListener("wheel", wheel);
+  });
+  const pointer = {
+    onPointerDown: (event) => {
+      drag.current = { x: event.clientX, view: shown, moved: false };
+      event.currentTarget.setPointerCapture(event.pointerId);
+    },
+    onPointerMove: (event) => {
+      setTip(find(event));
+      if (!drag.current) return;
+      const by = event.clientX - drag.current.x;
+      if (Math.abs(by) > 4) drag.current.moved = true;
+      if (drag.current.moved && view) setView(panned(drag.current.view, -by / scale.current.per, bounds));
+    },
+    onPointerUp: (event) => {
+      const click = drag.current && !drag.current.moved;
+      drag.current = null;
+      const { left } = canvas.current.getBoundingClientRect();
+      const x = event.clientX - left;
+      if (click && x >= scale.current.left) model.moveToTime(scale.current.time(x));
+    },
+    onPointerLeave: () => setTip(null),
+  };
+  const inside = AXIS + BAND + rows.length * ROW + 8;
+  return html`
+    <section class="card gantt" aria-label="Timeline">
+      <div class="gantt-tools">
+        <h2>Timeline</h2><span class="muted">${rows.length ? `${rows.length} ${rows.length === 1 ? "step" : "steps"}` : "No steps"}</span>
+        <span class="spacer"></span>
+        <button class="button plain small icon-only" aria-label="Zoom in" title="Zoom in (Ctrl + wheel)" onClick=${() => zoom(0.5)}><${Icon} name="plus" /></button>
+        <button class="button plain small icon-only" aria-label="Zoom out" title="Zoom out" onClick=${() => zoom(2)}><${Icon} name="minus" /></button>
+        <button class="button plain small icon-only" aria-label="Whole run" title="Whole run" onClick=${() => setView(null)}><${Icon} name="fit" /></button>
+      </div>
+      <div class="gantt-scroll" tabIndex="0" role="region" aria-label="Statuses and steps over time"
+        style=${{ height: `${Math.min(inside, 330)}px` }}
+        onScroll=${(event) => {
+          top.current = event.currentTarget.scrollTop;
+          redraw();
+        }}>
+        <div class="gantt-all" style=${{ height: `${inside}px` }}>
+          <canvas ref=${canvas} ...${pointer} style=${{ height: `${Math.min(inside, 330)}px` }} role="img"
+            aria-label=${describe(spans, rows)}></canvas>
+        </div>
+      </div>
+      ${tip &&
+      html`<div class="tip" style=${{ left: `${Math.min(tip.x + 14, (canvas.current?.clientWidth ?? 600) - 250)}px`, top: `${tip.y + 50}px` }}>
+        <b>${tip.title}</b>${tip.lines.filter(Boolean).map((line) => html`<span>${line}</span>`)}
+      </div>`}
+    </section>
+  `;
+}
+
+function describe(spans, rows) {
+  if (!spans) return "Timeline";
+  const statuses = spans.statuses.map(({ status, seconds }) => `${LABELS[status]} ${seconds === null ? "" : duration(seconds)}`);
+  const failed = rows.filter(({ outcome }) => outcome === "failed").map(({ name }) => name).slice(0, 5);
+  return `${statuses.join(", then ")}. ${rows.length} steps${failed.length ? `, failed: ${failed.join(", ")}` : ""}.`;
+}
+
+function box(context, x, y, width, height, radius) {
+  context.beginPath();
+  context.roundRect(x, y, Math.max(width, 2), height, radius);
+  context.fill();
+}
+
+function drawStatuses(context, statuses, scale, moment, colors) {
+  context.textBaseline = "middle";
+  context.fillStyle = colors("muted");
+  context.fillText("Status", 12, AXIS + BAND / 2);
+  context.save();
+  context.beginPath();
+  context.rect(scale.left, AXIS, scale.right - scale.left, BAND);
+  context.clip();
+  for (const { status, started_at: started, finished_at: finished } of statuses) {
+    const begin = ms(started);
+    if (begin > moment) continue;
+    const terminal = !finished && ["stopped", "completed", "failed", "rejected", "cancelled"].includes(status);
+    const x = scale.x(begin);
+    const right = terminal ? x + 12 : scale.x(Math.min(finished ? ms(finished) : moment, moment));
+    context.fillStyle = colors(`status-${status}`);
+    context.globalAlpha = terminal ? 1 : 0.85;
+    box(context, x + 0.5, AXIS + 6, right - x - 1, 13, 3);
+    context.globalAlpha = 1;
+    const text = fitted(context, LABELS[status], right - x - 12);
+    if (text) {
+      context.fillStyle = colors("surface");
+      context.fillText(text, Math.max(x, scale.left) + 6, AXIS + 13);
+    }
+  }
+  context.restore();
+}
+
+function drawNotes(context, notes, scale, moment, colors) {
+  for (const note of notes) {
+    const at = ms(note.recorded_at);
+    if (at > moment) break;
+    const x = scale.x(at);
+    if (x < scale.left || x > scale.right) continue;
+    const level = note.data?.level;
+    context.fillStyle = colors(level === "error" ? "status-failed" : level === "warning" ? "status-waiting_for_approval" : "muted");
+    context.fillRect(x - 0.75, AXIS + 22, 1.5, 6);
+  }
+}
+
+function drawStep(context, step, y, scale, moment, colors) {
+  const future = step.begin > moment;
+  context.globalAlpha = future ? 0.3 : 1;
+  context.fillStyle = colors("ink");
+  context.textBaseline = "middle";
+  const indent = 12 + Math.min(step.depth, 8) * 12;
+  context.fillText(fitted(context, step.name, scale.left - indent - 8), indent, y + ROW / 2);
+  if (!future) {
+    const open = step.end === null || step.end > moment;
+    const outcome = open ? "open" : step.outcome;
+    const x = Math.max(scale.x(step.begin), scale.left);
+    const right = Math.min(scale.x(open ? moment : step.end), scale.right);
+    if (right >= scale.left && x <= scale.right) {
+      context.fillStyle = colors(`status-${outcome}`);
+      context.globalAlpha = open ? 0.55 : 0.9;
+      box(context, x, y + 5, right - x, ROW - 10, 3);
+      context.globalAlpha = 1;
+      const label = outcome === "failed" ? "✕ failed" : "";
+      if (label) {
+        context.fillStyle = colors("surface");
+        if (right - x > 60) context.fillText(label, x + 6, y + ROW / 2 + 0.5);
+        else {
+          context.fillStyle = colors("status-failed");
+          context.fillText(label, right + 5, y + ROW / 2 + 0.5);
+        }
+      }
+    }
+  }
+  context.globalAlpha = 1;
+}
+
+function drawMoment(context, x, gutter, height, colors) {
+  if (x < gutter) return;
+  context.fillStyle = colors("accent");
+  context.fillRect(x - 1, AXIS - 6, 2, height);
+  context.beginPath();
+  context.arc(x, AXIS - 6, 4, 0, 7);
+  context.fill();
+}
