@@ -308,6 +308,36 @@ class SessionAnswer(Answer):
     expires_at: datetime | None = Field(description="When a session that was begun here ends.")
 
 
+class WriterHealth(Answer):
+    """What waits to be written."""
+
+    waiting: int = Field(description="Commands that wait, or are being written.")
+
+
+class FeedHealth(Answer):
+    """Who follows ledgers."""
+
+    waiting: int = Field(description="Followers that have read all there is, and wait for more.")
+
+
+class AuditedHealth(Answer):
+    """What was verified in the background since the process began."""
+
+    executions: int
+    mismatches: int = Field(description="Differences that this found.")
+    failures: int = Field(description="Samples that could not be taken.")
+    last_at: datetime | None = Field(description="When the last sample was taken; null before the first.")
+
+
+class ServiceAnswer(Answer):
+    """How a process of the service is doing."""
+
+    started_at: datetime
+    writer: WriterHealth
+    feed: FeedHealth
+    audited: AuditedHealth
+
+
 class Health(Answer):
     """The process is up."""
 

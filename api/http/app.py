@@ -13,6 +13,7 @@ from starlette.middleware.gzip import GZipMiddleware
 
 from ...domain import InvalidInput
 from ...infrastructure import GroupReader, Settings
+from ...infrastructure.event_store import utc_now
 from ...projections import Feed, ProjectionControl
 from ...projections.webhooks import WebhookControl
 from ..page import router as page
@@ -111,6 +112,8 @@ def create_app(settings: Settings) -> FastAPI:
             sender = make_sender(settings)
             app.state.webhooks = WebhookControl(ledger.engine, sender, source=settings.event_source)
             await stack.enter_async_context(delivering(ledger, heads, sender, app.state.metrics.count_delivery))
+            app.state.heads = await stack.enter_async_context(projecting(ledger, engine))
+            app.state.feed = Feed(ledger.engine, app.state.heads)
             app.state.audited = await stack.enter_async_context(auditing(ledger, engine))
             app.state.writer = await stack.enter_async_context(open_writer(ledger))
             housekeeping = [asyncio.create_task(work(ledger)) for work in (forget_receipts_hourly, reap_regularly)]
@@ -137,6 +140,7 @@ def create_app(settings: Settings) -> FastAPI:
         responses=problem_docs.EVERYWHERE,
     )
     app.state.settings, app.state.metrics, app.state.stopping = settings, Metrics(), asyncio.Event()
+    app.state.started_at = utc_now()
     for routes in _ROUTES:
         app.include_router(routes.router, prefix=PREFIX)
     app.include_router(routes_service.router)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Query, Request, Response
 
 from . import problem_docs
-from .answers import EventList, LedgerAnswer, Projections, RootAnswer, TimelineAnswer
+from .answers import AuditedHealth, EventList, LedgerAnswer, Projections, RootAnswer, ServiceAnswer, TimelineAnswer
 from .authentication import ADMIN, AUDIT, READ
 from .dependencies import Control, ExecutionId, LedgerName, Queries, Replay
 from .headers import Route
@@ -82,6 +82,27 @@ async def get_root(query: Annotated[RootQuery, Query()], queries: Queries) -> Re
 async def list_projections(projections: Control, ledger: LedgerName) -> Response:
     """How far each has read it, and what stopped it."""
     return json_response({"projections": await asyncio.to_thread(projections.statuses, ledger)})
+
+
+@router.get(
+    "/service",
+    operation_id="get_service",
+    summary="How the process is doing",
+    dependencies=ADMIN,
+    tags=["service"],
+    response_model=ServiceAnswer,
+)
+async def get_service(request: Request) -> Response:
+    """Its writer, its feed, and what it verified: of all ledgers. Of several processes, the one that answers."""
+    state = request.app.state
+    audited = {name: getattr(state.audited, name) for name in AuditedHealth.model_fields}
+    body = {
+        "started_at": state.started_at,
+        "writer": {"waiting": state.writer.waiting},
+        "feed": {"waiting": state.heads.waiting},
+        "audited": audited,
+    }
+    return json_response(body)
 
 
 @router.post(

@@ -21,7 +21,7 @@ _MODULES = {
 }
 """The names by which vendored modules import each other, so that their files stay as they were published."""
 
-_LATER = ("vendor/uplot.js", "vendor/uplot.css", "js/early.js")
+_LATER = ("vendor/uplot.js", "js/early.js")
 """Not fetched ahead: charts are of one view, and the last one is in the document itself."""
 
 _DOCUMENT = """\

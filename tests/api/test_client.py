@@ -50,6 +50,7 @@ WITHOUT_CLIENT = {
     "test_webhook", "list_dead_letters", "replay_dead_letter", "drop_dead_letter",  # for who operates it
     "list_cloudevents", "get_cloudevent", "stream_cloudevents",  # for what reads CloudEvents
     "get_session", "begin_session", "end_session",  # for the page
+    "get_session", "begin_session", "end_session", "get_service",  # for the page
 }  # fmt: skip
 
 

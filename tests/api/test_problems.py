@@ -120,6 +120,7 @@ def test_operation_ids_are_stable() -> None:
         "get_metrics",
         "get_readiness",
         "get_root",
+        "get_service",
         "get_session",
         "get_spans",
         "get_statistics",

@@ -100,9 +100,9 @@ function Controls({ window, by, seen, onZoom, onAll, onReplay }) {
         onClick=${() => setParams({ last: each, from: null, to: null })}>${each}</button>`)}
     </div>
     <label class="unseen" for="lanes-from">From</label>
-    <input id="lanes-from" class="small-input" type="datetime-local" step="1" value=${window.fixed ? toInput(iso(window.from)) : ""} onChange=${choose("from")} />
+    <input id="lanes-from" class="small-input" type="datetime-local" value=${window.fixed ? toInput(iso(window.from)).slice(0, 16) : ""} onChange=${choose("from")} />
     <label class="unseen" for="lanes-to">To</label>
-    <input id="lanes-to" class="small-input" type="datetime-local" step="1" value=${window.fixed ? toInput(iso(window.to)) : ""} onChange=${choose("to")} />
+    <input id="lanes-to" class="small-input" type="datetime-local" value=${window.fixed ? toInput(iso(window.to)).slice(0, 16) : ""} onChange=${choose("to")} />
     <label class="unseen" for="lanes-by">Lanes by</label>
     <select id="lanes-by" value=${by} onChange=${(event) => setParams({ by: event.currentTarget.value === "name" ? null : event.currentTarget.value })}>
       ${[["name", "by name"], ["kind", "by type"], ["none", "in one lane"]].map(([value, text]) => html`<option key=${value} value=${value} selected=${value === by}>${text}</option>`)}

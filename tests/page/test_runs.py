@@ -1,0 +1,140 @@
+"""The list of runs: live, filtered by its URL, and steady under the reader's eyes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+import httpx
+import pytest
+from playwright.sync_api import Page, expect
+
+from support.day import CLOSE
+
+from .conftest import Open
+
+Api = Callable[[str], httpx.Client]
+
+
+def rows(page: Page) -> list[str]:
+    """The job ids of the rows in the document, in order."""
+    return page.evaluate("[...document.querySelectorAll('[data-job]')].map((row) => row.dataset.job)")
+
+
+@pytest.mark.parametrize("service", ["fresh", "on_postgresql"])
+def test_runs_appear_and_change_while_one_looks(
+    open_page: Open, api: Api, service: str, request: pytest.FixtureRequest
+) -> None:
+    address = request.getfixturevalue(service)
+    page, client = open_page(address), api(address)
+    expect(page.get_by_text("Live")).to_be_visible()
+    all_runs = page.get_by_role("button", name=re.compile("^All "))
+    count = client.get("ledger").json()["executions"]
+    expect(all_runs).to_have_text(f"All {count}")
+    client.post("executions", json={"job_id": "new-run", "run_name": "just now"}, headers={"X-Actor": "ada"})
+    row = page.locator('[data-job="new-run"]')
+    expect(row).to_contain_text("just now")
+    expect(row).to_contain_text("Pending")
+    expect(row).to_contain_text("ada")
+    assert rows(page)[0] == "new-run"
+    expect(all_runs).to_have_text(f"All {count + 1}")
+    client.post("executions/new-run/start")
+    expect(row).to_contain_text("Running")
+    client.post("executions/new-run/progress", json={"progress": 0.4})
+    expect(row.get_by_role("progressbar")).to_have_attribute("value", "0.4")
+    client.post("executions/new-run/fail", json={"error": "no more rows"})
+    expect(row).to_contain_text("Failed")
+    expect(row).to_contain_text("no more rows")
+
+
+def test_filters_live_in_the_url(open_page: Open, day: str) -> None:
+    page = open_page(day)
+    page.get_by_role("button", name=re.compile("^Failed")).click()
+    expect(page).to_have_url(f"{day}/?status=failed")
+    expect(page.locator(".run-row[data-status]").first).to_be_visible()
+    expect(page.locator('.run-row[data-job]:not([data-status="failed"])')).to_have_count(0)
+    page.get_by_role("button", name="Filters").click()
+    page.get_by_label("Attributes").fill("team=finance")
+    page.get_by_role("button", name="Apply").click()
+    expect(page).to_have_url(re.compile("attribute=team%3Dfinance"))
+    again = open_page(page.url)
+    expect(again.get_by_role("button", name=re.compile("^Failed"))).to_have_attribute("aria-pressed", "true")
+    expect(again.get_by_role("button", name="Filters 1")).to_be_visible()
+    expect(again.locator("[data-job]").first).to_be_visible()
+    assert rows(again) == rows(page)
+    page.get_by_role("button", name=re.compile("^All")).click()
+    expect(page).not_to_have_url(re.compile("status"))
+
+
+def test_a_search_finds_while_it_is_typed(open_page: Open, day: str) -> None:
+    page = open_page(day)
+    expect(page.get_by_role("table")).to_be_visible()
+    page.keyboard.press("/")
+    search = page.get_by_role("searchbox")
+    expect(search).to_be_focused()
+    search.press_sequentially("quarterly c")
+    expect(page.locator("[data-job]")).to_have_count(2)
+    assert rows(page)[0] == CLOSE
+    expect(page).to_have_url(re.compile("q=quarterly"))
+    search.fill("close-2025-q4-")
+    expect(page.locator("[data-job]")).to_have_count(3)
+    search.fill("nothing begins so")
+    expect(page.get_by_text("No run passes these filters")).to_be_visible()
+    page.get_by_role("button", name="Clear the filters").click()
+    expect(page.get_by_role("table")).to_be_visible()
+
+
+def test_what_is_read_stays_where_it_is_while_runs_arrive(open_page: Open, api: Api, fresh: str) -> None:
+    page, client = open_page(fresh), api(fresh)
+    expect(page.get_by_text("Live")).to_be_visible()
+    page.locator(".virtual").evaluate("(list) => list.scrollTo(0, 1200)")
+    expect(page.locator("[data-job]").nth(5)).to_be_visible()
+    place = """() => { const list = document.querySelector('.virtual').getBoundingClientRect();
+        const row = [...document.querySelectorAll('[data-job]')].find(
+            (each) => each.getBoundingClientRect().top >= list.top);
+        return [row.dataset.job, row.getBoundingClientRect().top]; }"""
+    page.wait_for_function("document.querySelector('.virtual').scrollTop === 1200")
+    page.wait_for_function(f"JSON.stringify(({place})()) === (window.before ??= JSON.stringify(({place})()))")
+    before = page.evaluate(place)
+    for number in range(3):
+        client.post("executions", json={"job_id": f"arrived-{number}"})
+    button = page.get_by_role("button", name="3 new runs")
+    expect(button).to_be_visible()
+    assert page.evaluate(place) == before
+    button.click()
+    expect(page.locator('[data-job="arrived-2"]')).to_be_visible()
+    assert rows(page)[:3] == ["arrived-2", "arrived-1", "arrived-0"]
+
+
+def test_scrolling_reads_on_to_the_last_run_without_a_gap(open_page: Open, api: Api, day: str) -> None:
+    page = open_page(day)
+    expect(page.get_by_role("table")).to_be_visible()
+    known = api(day).get("executions", params={"limit": 1000}).json()["executions"]
+    seen: list[str] = []
+    for _ in range(200):
+        seen += [each for each in rows(page) if each not in seen]
+        if seen[-1] == known[-1]["job_id"]:
+            break
+        page.locator(".virtual").evaluate("(list) => list.scrollBy(0, 500)")
+        page.wait_for_function(
+            "(last) => [...document.querySelectorAll('[data-job]')].at(-1).dataset.job !== last", arg=seen[-1]
+        )
+    assert seen == [each["job_id"] for each in known]
+    assert len(rows(page)) < 60, "only those in sight are in the document"
+
+
+def test_the_keyboard_walks_the_list_and_opens_a_run(open_page: Open, day: str) -> None:
+    page = open_page(f"{day}/?q=close-2026")
+    expect(page.locator("[data-job]")).to_have_count(4)
+    ids = rows(page)
+    page.keyboard.press("j")
+    expect(page.locator(f'[data-job="{ids[0]}"] a')).to_be_focused()
+    page.keyboard.press("j")
+    page.keyboard.press("ArrowDown")
+    expect(page.locator(f'[data-job="{ids[2]}"] a')).to_be_focused()
+    page.keyboard.press("k")
+    expect(page.locator(f'[data-job="{ids[1]}"] a')).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page).to_have_url(f"{day}/run/{ids[1]}")
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("heading", name="Runs")).to_be_visible()
