@@ -118,7 +118,8 @@ async def _by_id(query: ExecutionsQuery, executions: ExecutionRepository) -> lis
 
 
 def _filters(query: ExecutionsQuery) -> HistoryFilters:
-    given: dict[str, Any] = query.model_dump(exclude={"id", "limit", "offset", "cursor", "as_of", *_BESIDE}, exclude_none=True)
+    aside = {"id", "limit", "offset", "cursor", "as_of", *_BESIDE}
+    given: dict[str, Any] = query.model_dump(exclude=aside, exclude_none=True)
     if "attributes" in given:
         try:
             given["attributes"] = msgspec.json.decode(given["attributes"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -29,5 +30,6 @@ def violations(page: Page) -> list[Any]:
 
 def check(page: Page) -> None:
     """Fail where anything is found, or where the page can be scrolled sideways."""
-    assert violations(page) == []
+    found = violations(page)
+    assert not found, json.dumps(found, indent=1)
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), "it is wider than the screen"

@@ -115,9 +115,9 @@ export function App() {
     html`
       <a class="skip" href="#main">Skip to the content</a>
       <header class="bar">
-        <a class="brand" href="/" aria-label="Execution Ledger, all runs">
+        <a class="brand" href="/">
           <svg width="26" height="26" viewBox="0 0 32 32" aria-hidden="true"><rect width="32" height="32" rx="7" class="brand-back" /><path d="M8 9h10M8 16h16M8 23h7" class="brand-lines" /></svg>
-          <span class="brand-name">Ledger <span class="brand-ledger">${session.value.ledger}</span></span>
+          <span class="brand-name">Ledger <span class="brand-ledger">${session.value.ledger}</span><span class="unseen">: all runs</span></span>
         </a>
         <${Navigation} />
         <${Tools} onHelp=${() => setHelp(true)} />

@@ -14,6 +14,7 @@ const isText = (target) =>
 
 addEventListener("keydown", (event) => {
   if (event.defaultPrevented || event.metaKey || event.ctrlKey || event.altKey) return;
+  if (document.querySelector("dialog[open]")) return; // it has the keyboard to itself
   if (isText(event.target) && event.key !== "Escape") return;
   const name = first ? `${first} ${event.key}` : event.key;
   first = null;

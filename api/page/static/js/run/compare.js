@@ -92,7 +92,7 @@ function Comparison({ found }) {
       ${first
         ? html`<b>They part ${first.where === "inputs" ? "in their inputs" : first.where === "step" ? `at the step “${(first.step.left ?? first.step.right).name}”` : "in how they ended"}.</b>
             ${first.step && !first.step.left && " Only the right run has it."}${first.step && !first.step.right && " Only the left run has it."}
-            ${first.differences.length > 0 && html`<${Changes} changes=${first.differences} labels=${labels} />`}`
+            ${first.differences.length > 0 && html`<${Changes} changes=${first.differences} labels=${labels} label="Where they part" />`}`
         : html`<b>They went the same way.</b>`}
     </div>
     <h3>Fields that differ</h3>

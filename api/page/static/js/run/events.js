@@ -46,7 +46,6 @@ export function Events({ model }) {
     return html`
       <div class=${`event-row${state}`} role="listitem" key=${version} data-status=${glyph}>
         <button class="event-button" aria-current=${version === at ? "true" : undefined}
-          aria-label=${`Event ${version}, ${eventName(event.type)}, ${summary(event)}`}
           onClick=${() => {
             touched.current = true;
             model.moveTo(version);
