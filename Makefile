@@ -14,6 +14,15 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 help: ## print this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1|\2/p' Makefile | awk -F'|' '{ printf "%-17s %s\n", $$1, $$2 }'
+LOCK = --quiet --universal --python-version 3.11 --generate-hashes --no-header $(ARGS) pyproject.toml
+CHROMIUM = $(BIN)/python tests/support/chromium.py
+TEST_PAGE = $(BIN)/python -m pytest -n 2 -m page tests/page
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: help demo test test-page screenshots check serve bench soak fuzz format lock docs clean
+
+help: ## print this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1|\2/p' Makefile | awk -F'|' '{ printf "%-12s %s\n", $$1, $$2 }'
 
 demo: .venv/.run ## run a small story on a throw-away ledger
 	$(BIN)/python -m execution_ledger.api.demo
@@ -24,8 +33,19 @@ example-dbt: .venv/.run $(DBT)/.venv/.run ## run a real dbt that tells the servi
 serve: .venv/.run ## serve HTTP
 	$(BIN)/execution-ledger serve
 
-test: .venv/.dev ## run the tests, on SQLite and a real PostgreSQL (ARGS= for pytest)
+test: .venv/.dev ## run the tests, on SQLite and a real PostgreSQL (ARGS= for pytest, without the page's)
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 $(ARGS)
+ifeq ($(strip $(ARGS)),)
+	@if $(CHROMIUM) 2>/dev/null; then $(TEST_PAGE); else echo "The page was not tested: there is no Chromium (make test-page gets one)."; fi
+endif
+
+test-page: .venv/.dev ## test the page in a real Chromium, which is installed if need be (ARGS= for pytest)
+	@$(CHROMIUM) --install
+	$(TEST_PAGE) $(ARGS)
+
+screenshots: .venv/.dev ## take docs/screenshots anew, of a made-up day
+	@$(CHROMIUM) --install
+	PYTHONPATH=tests $(BIN)/python -m tests.page.screenshots
 
 test-crewai: $(CREWAI)/.venv/.run ## run the tests of the CrewAI listener, in an environment of their own (a gigabyte)
 	$(CREWAI)/.venv/bin/python -m pytest $(CREWAI) $(ARGS)

@@ -50,7 +50,7 @@ class _Told(NamedTuple):
 class Day:
     """The commands of these hours, in the order of their time."""
 
-    def __init__(self, now: datetime | None = None, runs: int = 360) -> None:
+    def __init__(self, now: datetime | None = None, runs: int = 360, markup: bool = True) -> None:
         self.now = now or datetime.now(UTC)
         self.begin = self.now - timedelta(hours=HOURS)
         self._random = random.Random(7)
@@ -61,7 +61,8 @@ class Day:
             self._close(job_id, self.now - timedelta(minutes=ago), self.now - timedelta(minutes=ends_ago))
         self._training()
         self._waiting()
-        self._markup()
+        if markup:
+            self._markup()
 
     def write(self, url: str, ledger: str = "default") -> None:
         """Record all of it, by a clock that tells the time of each command."""
@@ -126,8 +127,8 @@ class Day:
         length = end - at
         self._create(
             at, job_id, "grace", run_name="quarterly close", trigger_type="manual", execution_type="flow",
-            inputs={"quarter": job_id.removeprefix("close-"), "entities": ["de", "uk", "us"], "dry_run": False},
-            attributes={"team": "finance", "ticket": "FIN-1412"},
+            inputs={"entities": ["de", "uk", "us"], "dry_run": False},
+            attributes={"team": "finance", "quarter": job_id.removeprefix("close-")},
         )  # fmt: skip
         self._update(at + length * 0.01, job_id, "worker-2", status="preparing", message="checking the books")
         self._update(at + length * 0.03, job_id, "worker-2", status="running", message="collecting")

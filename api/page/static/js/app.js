@@ -75,9 +75,9 @@ function View() {
     else main.current?.focus({ preventScroll: true }); // a screen reader begins where the new view does
   }, [path]);
   let content;
-  if (!shown) content = html`<${Empty} title="There is nothing here"><a href="/">All runs</a><//>`;
+  if (!shown) content = html`<${Empty} heading title="There is nothing here"><a href="/">All runs</a><//>`;
   else if (!can(shown.scope)) {
-    content = html`<${Empty} title="Your key cannot read this">It needs the scope “${shown.scope}”.<//>`;
+    content = html`<${Empty} heading title="Your key cannot read this">It needs the scope “${shown.scope}”.<//>`;
   } else {
     const jobId = path.startsWith("/run/") ? decoded(path.slice("/run/".length)) : undefined;
     content = html`<${shown.view} key=${path} jobId=${jobId} />`;

@@ -28,13 +28,15 @@ export function State({ model }) {
   useEffect(() => {
     if (!asked) return undefined;
     const leave = (event) => {
-      if (event.type === "keydown" ? event.key === "Escape" : !event.target.closest?.(".why, .field-row")) setAsked(null);
+      if (event.type === "keydown" ? event.key !== "Escape" : event.target.closest?.(".why, .field-row")) return;
+      if (event.type === "keydown") event.preventDefault(); // the key means this alone
+      setAsked(null);
     };
     document.addEventListener("keydown", leave);
-    document.addEventListener("pointerdown", leave);
+    document.addEventListener("mousedown", leave);
     return () => {
       document.removeEventListener("keydown", leave);
-      document.removeEventListener("pointerdown", leave);
+      document.removeEventListener("mousedown", leave);
     };
   }, [asked]);
   if (!run) return null;

@@ -36,7 +36,9 @@ export function Filters({ filters }) {
   useEffect(() => {
     if (!open) return undefined;
     const close = (event) => {
-      if (event.type === "keydown" ? event.key === "Escape" : !box.current.contains(event.target)) setOpen(false);
+      if (event.type === "keydown" ? event.key !== "Escape" : box.current.contains(event.target)) return;
+      if (event.type === "keydown") event.preventDefault(); // the key means this alone
+      setOpen(false);
     };
     document.addEventListener("pointerdown", close);
     document.addEventListener("keydown", close);

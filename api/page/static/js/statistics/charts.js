@@ -46,7 +46,7 @@ function Chart({ options, data, label, onShow }) {
         const at = chart.cursor.idx;
         if (at !== null && at !== undefined) onShow(data[0][at] * 1000);
       });
-      observer = new ResizeObserver(() => chart.setSize({ width: place.current.clientWidth, height: HEIGHT }));
+      observer = new ResizeObserver(() => place.current && chart.setSize({ width: place.current.clientWidth, height: HEIGHT }));
       observer.observe(place.current);
     });
     return () => {

@@ -82,8 +82,8 @@ export const Loading = ({ what = "Loading" }) => html`
   <div class="state loading" role="status"><span class="spinner" aria-hidden="true"></span>${what}…</div>
 `;
 
-export const Empty = ({ title, children }) => html`
-  <div class="state empty"><p class="state-title">${title}</p>${children && html`<div>${children}</div>`}</div>
+export const Empty = ({ title, heading, children }) => html`
+  <div class="state empty">${heading ? html`<h1 class="state-title">${title}</h1>` : html`<p class="state-title">${title}</p>`}${children && html`<div>${children}</div>`}</div>
 `;
 
 export const Failure = ({ problem, retry }) => html`

@@ -55,7 +55,7 @@ export function Run({ jobId }) {
     if (model.current.peek()) document.title = `${model.current.peek().run_name ?? jobId} · Execution Ledger`;
   }, [model.current.value]);
   if (!run && problem?.status === 404) {
-    return html`<div class="page"><${Empty} title="There is no such run"><span class="mono">${jobId}</span> <a href="/">All runs</a><//></div>`;
+    return html`<div class="page"><${Empty} heading title="There is no such run"><span class="mono">${jobId}</span> <a href="/">All runs</a><//></div>`;
   }
   if (!run && problem) return html`<div class="page"><${Failure} problem=${problem} retry=${() => model.load()} /></div>`;
   if (!run) return html`<div class="page"><${Loading} what="Reading the run" /></div>`;

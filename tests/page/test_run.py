@@ -1,0 +1,194 @@
+"""One run: its timeline, any moment of it, what changed and why, and others beside it."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+
+import httpx
+from playwright.sync_api import Page, expect
+
+from support.day import CLOSE, CLOSE_BEFORE, MARKUP, RUNNING
+
+from .conftest import Open
+
+Api = Callable[[str], httpx.Client]
+
+
+
+def field(page: Page, name: str) -> object:
+    return page.locator(".field-row", has=page.locator("dt", has_text=re.compile(f"^{name}$")))
+
+
+def test_the_timeline_tells_statuses_and_steps(open_page: Open, day: str) -> None:
+    page = open_page(f"{day}/run/{CLOSE}")
+    chart = page.locator(".gantt canvas")
+    expect(chart).to_have_attribute("aria-label", re.compile("Pending.*Running.*Needs approval.*13 steps, failed: us"))
+    expect(page.get_by_text("13 steps")).to_be_visible()
+    page.wait_for_function("""() => {
+        const canvas = document.querySelector('.gantt canvas');
+        const {data} = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
+        const colors = new Set();
+        for (let at = 0; at < data.length; at += 40) colors.add(data[at] + ' ' + data[at + 1] + ' ' + data[at + 2]);
+        return colors.size > 6;
+    }""")
+    box = chart.bounding_box()
+    assert box is not None
+    chart.hover(position={"x": box["width"] * 0.4, "y": 26 + 30 + 12})
+    expect(page.locator(".tip")).to_contain_text("collect")
+    page.get_by_role("button", name="Zoom in").click()
+    page.get_by_role("button", name="Whole run").click()
+
+
+def test_the_slider_shows_the_whole_page_as_it_was(open_page: Open, day: str, api: Api) -> None:
+    page, client = open_page(f"{day}/run/{CLOSE}"), api(day)
+    expect(page.locator(".run-title")).to_contain_text("Completed")
+    last = client.get(f"executions/{CLOSE}").json()["version"]
+    for version in (1, 3, 40, last - 1):
+        was = client.get(f"executions/{CLOSE}", params={"version": version}).json()
+        page.locator(".player-slider").fill(str(version))
+        expect(page.locator(".run-title")).to_contain_text(f"as it was at event {version}")
+        expect(page.locator(".run-title .status")).to_have_attribute("data-status", was["status"])
+        expect(page).to_have_url(re.compile(f"at={version}"))
+        expect(page.locator('[aria-current="true"]')).to_contain_text(str(version))
+        for name in ("result", "progress", "message"):
+            expect(field(page, name)).to_have_count(int(was[name] is not None))  # type: ignore[arg-type]
+    page.get_by_role("button", name="Now").click()
+    expect(page.get_by_text("as it was")).to_have_count(0)
+    expect(page).not_to_have_url(re.compile("at="))
+
+
+def test_the_keyboard_steps_and_a_link_shows_the_same_moment(open_page: Open, day: str) -> None:
+    page = open_page(f"{day}/run/{CLOSE}?at=3")
+    title = page.locator(".run-title")
+    expect(title).to_contain_text("as it was at event 3")
+    for key, version in (("ArrowRight", 4), ("j", 5), ("ArrowLeft", 4), ("k", 3), ("Home", 1)):
+        page.keyboard.press(key)
+        expect(title).to_contain_text(f"as it was at event {version}")
+    page.keyboard.press("End")
+    expect(title).not_to_contain_text("as it was")
+    page.keyboard.press("ArrowLeft")
+    expect(title).to_contain_text("as it was")
+    page.keyboard.press("Escape")
+    expect(title).not_to_contain_text("as it was")
+
+
+def test_it_plays_to_its_end(open_page: Open, day: str) -> None:
+    page = open_page(f"{day}/run/score-invoices-nobody", expected=(404,))
+    page.goto(f"{day}/run/{CLOSE}-de")
+    expect(page.get_by_role("heading", name="collect de")).to_be_visible()
+    page.get_by_label("Speed").select_option("100")
+    page.get_by_role("button", name="Play", exact=True).click()
+    expect(page.locator(".run-title")).to_contain_text("as it was at event 2")
+    expect(page.get_by_role("button", name="Play", exact=True)).to_be_visible()
+    expect(page.locator(".run-title")).not_to_contain_text("as it was")
+
+
+def test_an_event_tells_who_when_why_and_what_it_changed(open_page: Open, day: str) -> None:
+    page = open_page(f"{day}/run/{CLOSE}")
+    expect(page.get_by_role("list", name="Events")).to_contain_text("corrected")
+    page.get_by_role("button", name=re.compile("corrected")).click()
+    page.get_by_role("tab", name="This event").click()
+    panel = page.get_by_role("tabpanel")
+    expect(panel).to_contain_text("grace")
+    expect(panel).to_contain_text("the total was rounded twice")
+    row = panel.get_by_role("row", name=re.compile("result.total"))
+    expect(row.locator("del")).to_have_text("before: 1187020.25")
+    expect(row.locator("ins")).to_have_text("after: 1187000")
+    panel.get_by_text("As recorded").click()
+    expect(panel.locator("pre")).to_contain_text('"note": "rounding"')
+
+
+def test_any_value_tells_why_it_is_so(open_page: Open, day: str) -> None:
+    page = open_page(f"{day}/run/{CLOSE}")
+    page.get_by_role("button", name="Why is result so?").click()
+    why = page.locator(".why")
+    expect(why).to_contain_text("grace set this")
+    expect(why).to_contain_text("because “the total was rounded twice”")
+    page.keyboard.press("Escape")
+    expect(why).to_have_count(0)
+    page.get_by_role("button", name="Why is message so?").hover()
+    expect(why).to_contain_text("worker-2 set this")
+    why.get_by_role("button").click()
+    expect(page.locator(".run-title")).to_contain_text("as it was at event")
+
+
+def test_two_moments_and_two_runs_are_compared(open_page: Open, day: str) -> None:
+    page = open_page(f"{day}/run/{CLOSE}?tab=moments")
+    page.get_by_label("From event").fill("3")
+    page.get_by_label("From event").press("Enter")
+    expect(page).to_have_url(re.compile("from=3"))
+    table = page.get_by_role("region", name="What changed")
+    expect(table.get_by_role("row", name=re.compile("^status"))).to_contain_text("completed")
+    page.get_by_role("tab", name="Another run").click()
+    page.get_by_role("listitem").filter(has_text=CLOSE_BEFORE).get_by_role("button", name="Compare").click()
+    parting = page.locator(".divergence")
+    expect(parting).to_contain_text("They part at the step “us”")
+    expect(parting.get_by_role("row", name=re.compile("^error"))).to_contain_text("rate of 2026-03-31 is missing")
+    steps = page.get_by_role("region", name="Steps of both runs")
+    expect(steps.locator("tr.first-divergence")).to_contain_text("they part here")
+    expect(page.get_by_role("region", name="What changed")).to_contain_text("attributes.quarter")
+    page.get_by_role("tab", name="Another run").press("ArrowRight")
+    expect(page.get_by_role("tab", name="Family")).to_be_focused()
+
+
+def test_relatives_lead_to_each_other(open_page: Open, day: str) -> None:
+    page = open_page(f"{day}/run/{CLOSE}?tab=family")
+    page.get_by_role("link", name="collect uk").click()
+    expect(page.get_by_role("heading", name="collect uk")).to_be_visible()
+    page.locator(".run-facts").get_by_role("link", name=CLOSE).click()
+    expect(page.get_by_role("heading", name="quarterly close")).to_be_visible()
+
+
+def test_it_is_copied_as_json_and_as_curl(open_page: Open, day: str, api: Api) -> None:
+    page = open_page(f"{day}/run/{CLOSE}?at=5")
+    expect(page.get_by_text("as it was at event 5")).to_be_visible()
+    page.get_by_role("button", name="JSON").click()
+    expect(page.get_by_text("JSON copied")).to_be_visible()
+    was = api(day).get(f"executions/{CLOSE}", params={"version": 5}).json()
+    assert json.loads(page.evaluate("navigator.clipboard.readText()")) == was
+    page.get_by_role("button", name="curl").click()
+    expect(page.get_by_text("as curl copied")).to_be_visible()
+    command = page.evaluate("navigator.clipboard.readText()")
+    assert command == f"curl '{day}/api/v1/executions/{CLOSE}?version=5'"
+
+
+def test_what_happens_appears_at_once(open_page: Open, fresh: str, api: Api) -> None:
+    page, client = open_page(f"{fresh}/run/{RUNNING}"), api(fresh)
+    expect(page.get_by_text("Live")).to_be_visible()
+    client.post(f"executions/{RUNNING}/notes", json={"text": "the loss went up"}, headers={"X-Actor": "gpu-1"})
+    expect(page.get_by_role("list", name="Events")).to_contain_text("the loss went up")
+    client.post(f"executions/{RUNNING}/complete", json={"result": {"auc": 0.93}})
+    expect(page.locator(".run-title .status")).to_have_attribute("data-status", "completed")
+    expect(field(page, "result")).to_contain_text("0.93")  # type: ignore[arg-type]
+
+
+def test_a_deleted_run_can_still_be_seen(open_page: Open, fresh: str, api: Api) -> None:
+    assert api(fresh).delete(f"executions/{CLOSE}-de").status_code == 204
+    page = open_page(f"{fresh}/run/{CLOSE}-de", expected=(404,))
+    expect(page.locator(".run-title")).to_contain_text("deleted")
+    expect(page.get_by_role("list", name="Events")).to_contain_text("taken out of the history")
+    expect(page.get_by_role("button", name="Correct")).to_have_count(0)
+
+
+def test_html_and_script_in_a_run_are_text(open_page: Open, day: str) -> None:
+    page = open_page(f"{day}/?q=%3Cimg")
+    page.get_by_role("link", name="<script>window.hacked = 1</script><b>bold</b>").click()
+    evil = "<script>window.hacked = 1</script><b>bold</b>"
+    expect(page.get_by_role("heading", level=1)).to_have_text(evil)
+    expect(page.locator(".run-facts")).to_contain_text(MARKUP)
+    for name in ("error", "message", "inputs", "result", "attributes", "run name", "trigger"):
+        expect(field(page, name)).to_contain_text("<b>bold</b>")  # type: ignore[arg-type]
+    expect(page.get_by_role("list", name="Events")).to_contain_text(f"noted {evil}")
+    page.get_by_role("button", name="Why is message so?").click()
+    expect(page.locator(".why")).to_contain_text(f"{evil} set this")
+    for tab in ("This event", "Two moments", "Another run", "Family"):
+        page.get_by_role("tab", name=tab).click()
+        expect(page.get_by_role("tab", name=tab)).to_have_attribute("aria-selected", "true")
+    for path in ("/audit?text=script", "/lanes", "/statistics"):
+        page.goto(day + path)
+        expect(page.get_by_role("heading", level=1)).to_be_visible()
+        expect(page.locator(".state.loading")).to_have_count(0)
+    assert page.evaluate("window.hacked") is None
+    assert page.evaluate("document.querySelectorAll('#app script, #app b b, #app img').length") == 0
