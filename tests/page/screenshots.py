@@ -43,8 +43,7 @@ def main() -> None:
                 expect(page.locator(".state.loading")).to_have_count(0)
                 if before is not None:
                     before(page)
-                page.wait_for_load_state("load")
-                page.wait_for_function("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+                page.wait_for_timeout(700)  # what comes after the first answers: notes, charts
                 page.screenshot(path=FOLDER / f"{name}.png")
                 context.close()
                 print(FOLDER.relative_to(Path.cwd()) / f"{name}.png")
@@ -94,7 +93,7 @@ def _why(page: Page) -> None:
 
 def _approving(page: Page) -> None:
     page.get_by_role("button", name="Approve").click()
-    page.get_by_label("Why").fill("all three payees are known")
+    page.get_by_role("textbox", name="Why").fill("all three payees are known")
 
 
 def _charts(page: Page) -> None:

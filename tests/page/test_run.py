@@ -16,7 +16,6 @@ from .conftest import Open
 Api = Callable[[str], httpx.Client]
 
 
-
 def field(page: Page, name: str) -> object:
     return page.locator(".field-row", has=page.locator("dt", has_text=re.compile(f"^{name}$")))
 

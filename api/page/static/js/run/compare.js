@@ -86,17 +86,17 @@ function Comparison({ found }) {
   const first = found.first_divergence;
   const labels = [found.left, found.right];
   return html`
-    <p class="split-times"><a href=${runUrl(found.left)}>${found.left}</a> <${Took} seconds=${found.left_seconds} />
+    <p class="split-times"><a href=${runUrl(found.left)}>${found.left}</a> <${Took} seconds=${found.left_seconds} />${" "}
       <span class="muted">and</span> <a href=${runUrl(found.right)}>${found.right}</a> <${Took} seconds=${found.right_seconds} /></p>
     <div class="divergence" role="note">
       ${first
         ? html`<b>They part ${first.where === "inputs" ? "in their inputs" : first.where === "step" ? `at the step “${(first.step.left ?? first.step.right).name}”` : "in how they ended"}.</b>
             ${first.step && !first.step.left && " Only the right run has it."}${first.step && !first.step.right && " Only the left run has it."}
-            ${first.differences.length > 0 && html`<${Changes} changes=${first.differences} labels=${labels} label="Where they part" />`}`
+            ${first.differences.length > 0 && html`<${Changes} changes=${first.differences} labels=${labels} label="Where they part" sides />`}`
         : html`<b>They went the same way.</b>`}
     </div>
     <h3>Fields that differ</h3>
-    <${Changes} changes=${found.differences} labels=${labels} />
+    <${Changes} changes=${found.differences} labels=${labels} sides />
     ${found.steps.length > 0 && html`<h3>Steps</h3><${Steps} found=${found} first=${first?.step} />`}
   `;
 }

@@ -62,7 +62,7 @@ export function Events({ model }) {
   return html`
     <section class="card panel events" aria-label="Events">
       <div class="panel-head"><h2>Events</h2><span class="muted number">${number(count)}</span></div>
-      <${VirtualList} count=${count} row=${row} handle=${handle} role="list" label="Events" className="event-list"
+      <${VirtualList} count=${count} row=${row} handle=${handle} role="list" label="Events" className="event-list" keep=${at - 1}
         onRange=${(first, last) => model.events.want(first + 1, last + 1)} />
     </section>
   `;

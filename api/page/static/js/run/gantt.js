@@ -9,6 +9,8 @@ import { drawAxis, makeScale, panned, zoomed } from "../chart/scale.js";
 const AXIS = 26;
 const BAND = 30;
 const ROW = 24;
+/** Pixels of the chart at most: a part of the window, the rest is scrolled to. */
+const most = () => Math.round(Math.min(460, Math.max(190, innerHeight * 0.29)));
 
 /** Steps with their depth, as they stand below each other. */
 function rowsOf(steps) {
@@ -134,13 +136,13 @@ export function Gantt({ model }) {
         <button class="button plain small icon-only" aria-label="Whole run" title="Whole run" onClick=${() => setView(null)}><${Icon} name="fit" /></button>
       </div>
       <div class="gantt-scroll" tabIndex="0" role="region" aria-label="Statuses and steps over time"
-        style=${{ height: `${Math.min(inside, 330)}px` }}
+        style=${{ height: `${Math.min(inside, most())}px` }}
         onScroll=${(event) => {
           top.current = event.currentTarget.scrollTop;
           redraw();
         }}>
         <div class="gantt-all" style=${{ height: `${inside}px` }}>
-          <canvas ref=${canvas} ...${pointer} style=${{ height: `${Math.min(inside, 330)}px` }} role="img"
+          <canvas ref=${canvas} ...${pointer} style=${{ height: `${Math.min(inside, most())}px` }} role="img"
             aria-label=${describe(spans, rows)}></canvas>
         </div>
       </div>

@@ -35,12 +35,14 @@ export class RunModel {
     this.events.close();
   }
 
-  async load() {
+  /** Read it, and again when something has happened; `at` is the version to begin with. */
+  async load(at = null) {
     const { signal } = this.#closed;
     try {
       const run = await this.#readCurrent(signal);
       batch(() => {
         this.current.value = run;
+        if (at !== null && at >= 1 && at < run.version) this.version.value = Math.round(at);
         if (this.isNow.peek()) this.shown.value = run;
         this.problem.value = null;
       });

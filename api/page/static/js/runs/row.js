@@ -29,6 +29,8 @@ export function RunRow({ run, index, creator, longest, now, selected, onSelect }
   const seconds = secondsOf(run, now || undefined);
   const share = seconds === null ? 0 : Math.min(1, seconds / longest);
   const name = run.run_name || run.job_id;
+  // Where a run has ended, its last message is old news.
+  const told = run.error ?? (isActive(run.status) ? run.message : run.stop_reason);
   return html`
     <div class=${`run-row${selected ? " selected" : ""}${run.deleted ? " deleted" : ""}`} role="row" data-job=${run.job_id}
       data-status=${run.status} aria-rowindex=${index + 2}>
@@ -46,7 +48,7 @@ export function RunRow({ run, index, creator, longest, now, selected, onSelect }
       </span>
       <span role="cell" class="run-progress">
         ${!isActive(run.status) || run.progress === null || run.progress === undefined
-          ? html`<span class="none clip" title=${run.error ?? run.message ?? ""}>${run.error ?? run.message ?? "–"}</span>`
+          ? html`<span class="none clip" title=${told ?? ""}>${told ?? "–"}</span>`
           : html`<progress max="1" value=${run.progress} aria-label="Progress"></progress>
               <span class="number">${percent(run.progress)}</span>`}
       </span>

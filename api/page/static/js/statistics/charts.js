@@ -80,7 +80,7 @@ export function OutcomeChart({ groups, window, onShow }) {
   const options = (UPlot, axis) => ({
     ...zoneTime(UPlot),
     scales: { y: { range: (_, __, most) => [0, Math.max(1, most) * 1.05] }, x: { range: (_, from, to) => [from - window.step / 2000, to + window.step / 2000] } },
-    axes: [{ ...axis, values: labels }, { ...axis, size: 52, values: (_, splits) => splits.map((each) => (Number.isInteger(each) ? number(each) : "")) }],
+    axes: [{ ...axis, size: 30, values: labels }, { ...axis, size: 52, values: (_, splits) => splits.map((each) => (Number.isInteger(each) ? number(each) : "")) }],
     series: [
       { value: (_, at) => (at === null ? "–" : new Date(at * 1000).toLocaleString()) },
       ...order.map((at) => ({
@@ -101,8 +101,8 @@ export function DurationChart({ groups, window, onShow }) {
   const tones = ["status-running", "status-waiting_for_approval", "status-failed"];
   const options = (UPlot, axis) => ({
     ...zoneTime(UPlot),
-    scales: { y: { range: (_, __, most) => [0, (most || 1) * 1.08] } },
-    axes: [{ ...axis, values: labels }, { ...axis, size: 72, values: (_, splits) => splits.map((each) => (each ? duration(each) : "0")) }],
+    scales: { y: { range: (_, __, most) => [0, (most || 1) * 1.08] }, x: { range: (_, from, to) => [from - window.step / 2000, to + window.step / 2000] } },
+    axes: [{ ...axis, size: 30, values: labels }, { ...axis, size: 72, values: (_, splits) => splits.map((each) => (each ? duration(each) : "0")) }],
     series: [
       { value: (_, at) => (at === null ? "–" : new Date(at * 1000).toLocaleString()) },
       ...names.map((name, at) => ({

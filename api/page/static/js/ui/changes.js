@@ -10,12 +10,12 @@ const Side = ({ kind, value }) => html`
 `;
 
 /** `[{ path, before, after, kind }]` of the service. */
-export function Changes({ changes, labels = ["Before", "After"], label = "What changed" }) {
+export function Changes({ changes, labels = ["Before", "After"], label = "What changed", sides = false }) {
   const told = changes.filter(({ path }) => !BOOKKEEPING.has(path[0]));
   if (!told.length) return html`<p class="muted pad">Nothing differs.</p>`;
   return html`
     <div class="table-scroll" tabIndex="0" role="region" aria-label=${label}>
-      <table class="diff">
+      <table class=${sides ? "diff sides" : "diff"}>
         <thead><tr><th scope="col">Field</th><th scope="col">${labels[0]}</th><th scope="col">${labels[1]}</th></tr></thead>
         <tbody>
           ${told.map(

@@ -6,13 +6,17 @@ const TALLEST = 15_000_000; // pixels that every browser can scroll
 
 /**
  * `row(at)` gives what row `at` shows, `onRange(first, last)` hears which rows are seen. Rows are as high as the custom
- * property `--row` of the style sheet says, so that a phone may have higher ones. With `handle` the caller can scroll.
+ * property `--row` of the style sheet says, so that a phone may have higher ones. With `handle` the caller can
+ * scroll; row `keep` stays in sight when the list changes its height.
  */
-export function VirtualList({ count, row, onRange, onTop, label, role = "rowgroup", handle, className = "", tabIndex }) {
+export function VirtualList({ count, row, onRange, onTop, label, role = "rowgroup", handle, className = "", keep = null }) {
   const outer = useRef(null);
   const [view, setView] = useState({ top: 0, height: 800, rowHeight: 44 });
   const frame = useRef(0);
   const last = useRef(null);
+  const seen = useRef(0);
+  const kept = useRef(keep);
+  kept.current = keep;
 
   const measure = () => {
     frame.current = 0;
@@ -24,6 +28,8 @@ export function VirtualList({ count, row, onRange, onTop, label, role = "rowgrou
       before.top === next.top && before.height === next.height && before.rowHeight === rowHeight ? before : next,
     );
     onTop?.(element.scrollTop < 4);
+    if (kept.current !== null && seen.current !== next.height) handle?.current?.show(kept.current);
+    seen.current = next.height;
   };
   const later = () => (frame.current ||= requestAnimationFrame(measure));
   useLayoutEffect(() => {
@@ -75,7 +81,7 @@ export function VirtualList({ count, row, onRange, onTop, label, role = "rowgrou
   const rows = [];
   for (let at = first; at < end; at += 1) rows.push(row(at));
   return html`
-    <div ref=${outer} class=${`virtual ${className}`} onScroll=${later} tabIndex=${tabIndex} aria-label=${label}
+    <div ref=${outer} class=${`virtual ${className}`} onScroll=${later} aria-label=${label}
       role=${role}>
       <div class="virtual-all" role="presentation" style=${{ height: `${tall}px` }}>
         <div class="virtual-seen" role="presentation" style=${{ transform: `translateY(${shift}px)` }}>${rows}</div>

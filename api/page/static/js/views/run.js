@@ -31,8 +31,7 @@ export function Run({ jobId }) {
   const model = useMemo(() => new RunModel(jobId), [jobId]);
   const reload = useLater(() => model.load(), 250);
   useEffect(() => {
-    const at = Number(here.peek().params.get("at"));
-    model.load().then(() => at >= 1 && model.moveTo(at, { keep: false }));
+    model.load(Number(here.peek().params.get("at")));
     const stop = listen((events) => events.some(({ job_id }) => job_id === jobId) && reload());
     return () => {
       stop();
