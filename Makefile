@@ -8,21 +8,14 @@ BIN := .venv/bin
 LOCK = --quiet --universal --python-version 3.11 --generate-hashes --no-header $(ARGS)
 DBT := examples/dbt
 CREWAI := examples/crewai
-export PIP_DISABLE_PIP_VERSION_CHECK := 1
-
-.PHONY: help demo example-dbt test test-crewai check serve bench soak fuzz format lock docs clean
-
-help: ## print this list
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1|\2/p' Makefile | awk -F'|' '{ printf "%-17s %s\n", $$1, $$2 }'
-LOCK = --quiet --universal --python-version 3.11 --generate-hashes --no-header $(ARGS) pyproject.toml
 CHROMIUM = $(BIN)/python tests/support/chromium.py
 TEST_PAGE = $(BIN)/python -m pytest -n 2 -m page tests/page
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test test-page screenshots check serve bench soak fuzz format lock docs clean
+.PHONY: help demo example-dbt test test-page test-crewai screenshots check serve bench soak fuzz format lock docs clean
 
 help: ## print this list
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1|\2/p' Makefile | awk -F'|' '{ printf "%-12s %s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1|\2/p' Makefile | awk -F'|' '{ printf "%-17s %s\n", $$1, $$2 }'
 
 demo: .venv/.run ## run a small story on a throw-away ledger
 	$(BIN)/python -m execution_ledger.api.demo
