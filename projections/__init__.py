@@ -53,6 +53,7 @@ from .states import states_at
 from .statistics import EndedRun, FailureReason, RunStatistics, Statistics, StatisticsFilters, StatisticsQueries, Times
 from .upkeep import (
     Audited,
+    AuditedLedger,
     BackgroundAuditor,
     Difference,
     Rebuild,
@@ -69,6 +70,7 @@ __all__ = [
     "AuditQueries",
     "Audited",
     "AuditedEvent",
+    "AuditedLedger",
     "BackUp",
     "BackgroundAuditor",
     "Change",

@@ -290,6 +290,41 @@ class LedgerAnswer(Answer):
     projections: list[ProjectionLag]
 
 
+class WriterHealth(Answer):
+    """The writer of the process that answers."""
+
+    waiting: int = Field(description="Commands that wait or are being written, of all ledgers.")
+
+
+class FeedHealth(Answer):
+    """What the streams of the process that answers are told from."""
+
+    position: int = Field(description="Up to where it has heard of events.")
+    lag: int = Field(description="Events that it has not heard of yet.")
+
+
+class VerificationHealth(Answer):
+    """Samples that the process that answers has verified of this ledger, since it was started."""
+
+    every: float | None = Field(description="Seconds between two samples, of all ledgers; null where none are taken.")
+    executions: int
+    mismatches: int = Field(description="Differences that were found, each time they were.")
+    failures: int = Field(description="Samples of any ledger that could not be taken.")
+    last_at: datetime | None = Field(description="When the last sample was taken; null where none was.")
+
+
+class LedgerHealth(Answer):
+    """How well a ledger is kept."""
+
+    ledger: str
+    size: int = Field(description="Events.")
+    started_at: datetime = Field(description="When the process that answers was started.")
+    writer: WriterHealth
+    feed: FeedHealth
+    verification: VerificationHealth
+    projections: list[ProjectionLag]
+
+
 class RootAnswer(Answer):
     """What a ledger of `size` events hashes to (RFC 9162, SHA-256)."""
 
@@ -306,36 +341,6 @@ class SessionAnswer(Answer):
     ledger: str = Field(description="The ledger that they see.")
     scopes: list[str]
     expires_at: datetime | None = Field(description="When a session that was begun here ends.")
-
-
-class WriterHealth(Answer):
-    """What waits to be written."""
-
-    waiting: int = Field(description="Commands that wait, or are being written.")
-
-
-class FeedHealth(Answer):
-    """Who follows ledgers."""
-
-    waiting: int = Field(description="Followers that have read all there is, and wait for more.")
-
-
-class AuditedHealth(Answer):
-    """What was verified in the background since the process began."""
-
-    executions: int
-    mismatches: int = Field(description="Differences that this found.")
-    failures: int = Field(description="Samples that could not be taken.")
-    last_at: datetime | None = Field(description="When the last sample was taken; null before the first.")
-
-
-class ServiceAnswer(Answer):
-    """How a process of the service is doing."""
-
-    started_at: datetime
-    writer: WriterHealth
-    feed: FeedHealth
-    audited: AuditedHealth
 
 
 class Health(Answer):

@@ -86,11 +86,15 @@ def timeline_response(timeline: Timeline | None) -> Response:
 
 def ledger_response(summary: LedgerSummary, statuses: Iterable[ProjectionStatus]) -> Response:
     """A `LedgerAnswer`."""
-    projections = [
+    return json_response(msgspec.structs.asdict(summary) | {"projections": lags_body(statuses)})
+
+
+def lags_body(statuses: Iterable[ProjectionStatus]) -> list[dict[str, Any]]:
+    """Each a `ProjectionLag`."""
+    return [
         {"projection": each.projection, "position": each.position, "lag": each.lag, "stopped": each.stopped}
         for each in statuses
     ]
-    return json_response(msgspec.structs.asdict(summary) | {"projections": projections})
 
 
 def root_response(root: Root) -> Response:

@@ -7,13 +7,22 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 
+from ...projections import Audited, AuditedLedger, Feed
 from . import problem_docs
-from .answers import AuditedHealth, EventList, LedgerAnswer, Projections, RootAnswer, ServiceAnswer, TimelineAnswer
+from .answers import EventList, LedgerAnswer, LedgerHealth, Projections, RootAnswer, TimelineAnswer
 from .authentication import ADMIN, AUDIT, READ
 from .dependencies import Control, ExecutionId, LedgerName, Queries, Replay
+from .dependencies import get_ledger as get_service
 from .headers import Route
 from .query_schemas import EventsQuery, RootQuery, TimelineQuery
-from .responses import events_response, json_response, ledger_response, root_response, timeline_response
+from .responses import (
+    events_response,
+    json_response,
+    lags_body,
+    ledger_response,
+    root_response,
+    timeline_response,
+)
 
 router = APIRouter(tags=["ledger"], route_class=Route)
 
@@ -61,6 +70,40 @@ async def get_ledger(queries: Queries, projections: Control) -> Response:
 
 
 @router.get(
+    "/ledger/health",
+    operation_id="get_ledger_health",
+    dependencies=READ,
+    summary="How well the ledger is kept",
+    response_model=LedgerHealth,
+)
+async def get_ledger_health(request: Request, queries: Queries, projections: Control) -> Response:
+    """Writer, feed, samples and projections. What is not in the database is that of the process that answers."""
+    state, interval = request.app.state, get_service(request).settings.audit_interval
+    feed: Feed = state.feed
+    audited: Audited = state.audited
+    statuses = await asyncio.to_thread(projections.statuses, queries.ledger)
+    size = (await queries.summary()).size
+    heard = feed.heads.size(queries.ledger)
+    sampled = audited.ledgers.get(queries.ledger, AuditedLedger())
+    body = {
+        "ledger": queries.ledger,
+        "size": size,
+        "started_at": state.started_at,
+        "writer": {"waiting": state.writer.waiting},
+        "feed": {"position": heard, "lag": max(0, size - heard)},
+        "verification": {
+            "every": interval or None,
+            "executions": sampled.executions,
+            "mismatches": sampled.mismatches,
+            "failures": audited.failures,
+            "last_at": sampled.last_at,
+        },
+        "projections": lags_body(statuses),
+    }
+    return json_response(body)
+
+
+@router.get(
     "/ledger/root",
     operation_id="get_root",
     dependencies=AUDIT,
@@ -82,27 +125,6 @@ async def get_root(query: Annotated[RootQuery, Query()], queries: Queries) -> Re
 async def list_projections(projections: Control, ledger: LedgerName) -> Response:
     """How far each has read it, and what stopped it."""
     return json_response({"projections": await asyncio.to_thread(projections.statuses, ledger)})
-
-
-@router.get(
-    "/service",
-    operation_id="get_service",
-    summary="How the process is doing",
-    dependencies=ADMIN,
-    tags=["service"],
-    response_model=ServiceAnswer,
-)
-async def get_service(request: Request) -> Response:
-    """Its writer, its feed, and what it verified: of all ledgers. Of several processes, the one that answers."""
-    state = request.app.state
-    audited = {name: getattr(state.audited, name) for name in AuditedHealth.model_fields}
-    body = {
-        "started_at": state.started_at,
-        "writer": {"waiting": state.writer.waiting},
-        "feed": {"waiting": state.heads.waiting},
-        "audited": audited,
-    }
-    return json_response(body)
 
 
 @router.post(

@@ -40,11 +40,6 @@ class Heads:
         self._wanted = asyncio.Event()
         self._looked = 0.0
 
-    @property
-    def waiting(self) -> int:
-        """How many wait for a ledger to grow."""
-        return self._waiting
-
     @asynccontextmanager
     async def watching(self) -> AsyncIterator[Heads]:
         """Watch as long as the context lasts."""

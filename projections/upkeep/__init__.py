@@ -1,6 +1,6 @@
 """Whether what is derived is what the events say, and what to do where it is not."""
 
-from .auditor import Audited, BackgroundAuditor
+from .auditor import Audited, AuditedLedger, BackgroundAuditor
 from .differences import Difference
 from .rebuild import Rebuild, RebuildProgress, RebuildReport
 from .repair import repair_execution, repair_head
@@ -9,6 +9,7 @@ from .verify import VerifyProgress, verify
 
 __all__ = [
     "Audited",
+    "AuditedLedger",
     "BackgroundAuditor",
     "Difference",
     "Rebuild",

@@ -7,7 +7,7 @@ import logging
 import random
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from sqlalchemy import Engine, select
@@ -25,16 +25,34 @@ _log = logging.getLogger("execution_ledger.projections")
 
 
 @dataclass(slots=True)
-class Audited:
-    """What an auditor has done since it was started: numbers for a dashboard."""
+class AuditedLedger:
+    """What was sampled of one ledger."""
 
     executions: int = 0
     mismatches: int = 0
     """Differences that were found, each time they were."""
-    failures: int = 0
-    """Samples that the database did not let it take."""
     last_at: datetime | None = None
     """When the last sample was taken."""
+
+
+@dataclass(slots=True)
+class Audited:
+    """What an auditor has done since it was started: numbers for a dashboard."""
+
+    ledgers: dict[str, AuditedLedger] = field(default_factory=dict[str, AuditedLedger])
+    """Those of which a sample was taken, by name."""
+    failures: int = 0
+    """Samples that the database did not let it take."""
+
+    @property
+    def executions(self) -> int:
+        """Of all ledgers."""
+        return sum(each.executions for each in list(self.ledgers.values()))
+
+    @property
+    def mismatches(self) -> int:
+        """Of all ledgers."""
+        return sum(each.mismatches for each in list(self.ledgers.values()))
 
 
 class BackgroundAuditor:
@@ -90,9 +108,10 @@ class BackgroundAuditor:
             ledger, last = self._chance.choice(heads)
             page = read_page(connection, ledger, self._chance.randrange(last))[: self._sample]
             different = verify_executions(connection, ledger, page, hashes=True) if page else []
-        self.audited.executions += len(page)
-        self.audited.mismatches += len(different)
-        self.audited.last_at = utc_now()
+        audited = self.audited.ledgers.setdefault(ledger, AuditedLedger())
+        audited.executions += len(page)
+        audited.mismatches += len(different)
+        audited.last_at = utc_now()
         for each in different:
             _log.error("what is derived is not what the events say: %s", each, extra={"action": "audit_mismatch"})
             if self._found is not None:

@@ -49,7 +49,7 @@ WITHOUT_CLIENT = {
     "create_webhook", "list_webhooks", "get_webhook", "update_webhook", "delete_webhook", "rotate_webhook_secret",
     "test_webhook", "list_dead_letters", "replay_dead_letter", "drop_dead_letter",  # for who operates it
     "list_cloudevents", "get_cloudevent", "stream_cloudevents",  # for what reads CloudEvents
-    "get_session", "begin_session", "end_session", "get_service",  # for the page
+    "get_session", "begin_session", "end_session", "get_ledger_health",  # for the page
 }  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import httpx
@@ -9,8 +10,9 @@ import pytest
 from sqlalchemy import select
 
 from execution_ledger.domain import Tree
-from execution_ledger.infrastructure import create_sync_engine
+from execution_ledger.infrastructure import Settings, create_sync_engine
 from execution_ledger.infrastructure.tables import execution_events
+from support.http_service import make_client, running
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 HEADERS = {
@@ -117,6 +119,29 @@ def test_the_ledger_tells_size_counters_and_root(client: httpx.Client, service: 
     assert client.get("ledger/root").json()["size"] == 4
     beyond = client.get("ledger/root", params={"size": 5})
     assert (beyond.status_code, beyond.json()["field"]) == (422, "size")
+
+
+def test_a_ledger_tells_how_well_it_is_kept(settings: Settings) -> None:
+    often = settings.model_copy(update={"audit_interval": 0.01})
+    with running(often) as address, make_client(address) as client:
+        assert client.get("ledger/health").json()["verification"]["last_at"] is None
+        client.post("executions", json={"job_id": "a"})
+        until = time.monotonic() + 30
+        while not _is_kept(health := client.get("ledger/health").json()):
+            assert time.monotonic() < until, health
+        assert health["writer"] == {"waiting": 0}
+        assert (health["size"], health["verification"]["mismatches"]) == (1, 0)
+        other = client.get("ledger/health", headers={"X-Ledger": "other"}).json()
+        assert (other["size"], other["verification"]["executions"], other["projections"]) == (0, 0, [])
+    never = settings.model_copy(update={"audit_interval": 0})
+    with running(never) as address, make_client(address) as client:
+        assert client.get("ledger/health").json()["verification"]["every"] is None
+
+
+def _is_kept(health: Any) -> bool:
+    followed = {each["projection"]: each["lag"] for each in health["projections"]}
+    sampled = health["verification"]["executions"] > 0
+    return sampled and health["feed"] == {"position": 1, "lag": 0} and not any(followed.values())
 
 
 def test_the_process_is_up(service: Any) -> None:

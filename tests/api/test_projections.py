@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime
 
 import httpx
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -23,11 +22,3 @@ async def test_what_is_written_over_http_is_counted_soon(client: httpx.Client, s
         (found,) = await queries.statistics("2020-01-01", "2040-01-01")
     await engine.dispose()
     assert (found.runs, found.outcomes["completed"]) == (1, 1)
-
-
-def test_the_service_tells_how_it_is_doing(client: httpx.Client) -> None:
-    told = client.get("service").json()
-    assert told["writer"] == {"waiting": 0}
-    assert told["feed"]["waiting"] >= 0
-    assert told["audited"]["mismatches"] == 0
-    assert datetime.fromisoformat(told["started_at"]) < datetime.now(UTC)
