@@ -101,7 +101,7 @@ def _charts(page: Page) -> None:
 
 
 def _verified(page: Page) -> None:
-    expect(page.locator(".tile", has_text="Last verification").locator("time")).to_be_visible(timeout=30_000)
+    expect(page.locator(".health-part", has_text="Last verification").locator("time")).to_be_visible(timeout=30_000)
 
 
 if __name__ == "__main__":

@@ -76,7 +76,7 @@ def test_a_revoked_key_ends_its_session(open_page: Open, secured: tuple[str, str
     with short_transaction(engine) as connection:
         revoke_key(connection, "default", key_id, now=datetime.now(UTC))
     engine.dispose()
-    page.get_by_role("button", name="Next").click()
+    page.get_by_role("link", name="Older").click()
     expect(page.get_by_label("API key or access token")).to_be_visible()
 
 

@@ -21,8 +21,8 @@ VIEWS = {
     "other run": (f"/run/{CLOSE}?tab=other&other={CLOSE_BEFORE}", "region", "Steps of both runs"),
     "family": (f"/run/{CLOSE}?tab=family", "link", "collect de"),
     "audit": ("/audit?type=corrected", "link", CLOSE),
-    "statistics": ("/statistics", "region", "Longest, as a table"),
-    "health": ("/health", "region", "Projections, as a table"),
+    "statistics": ("/statistics", "region", "Longest runs"),
+    "health": ("/health", "region", "Projections"),
 }
 
 
@@ -72,9 +72,9 @@ def test_what_is_not_there_says_so(open_page: Open, day: str) -> None:
 def test_a_service_that_does_not_answer_is_told_and_comes_back(open_page: Open, day: str) -> None:
     page = open_page(f"{day}/health")
     expect(page.get_by_text("All is well")).to_be_visible()
-    page.route("**/api/v1/ledger", lambda route: route.fulfill(status=200, body="{"))
-    expect(page.get_by_text("The service does not answer")).to_be_visible()
-    page.unroute("**/api/v1/ledger")
+    page.route("**/api/v1/ledger/health", lambda route: route.abort())
+    expect(page.get_by_text("The service does not answer", exact=True)).to_be_visible()
+    page.unroute("**/api/v1/ledger/health")
     expect(page.get_by_text("All is well")).to_be_visible()
 
 

@@ -26,7 +26,7 @@ function query(params) {
   const found = new URLSearchParams();
   for (const [name, value] of Object.entries(params ?? {})) {
     for (const each of Array.isArray(value) ? value : [value]) {
-      if (each !== null && each !== undefined && each !== "") found.append(name, each);
+      if (each !== null && each !== undefined && (each !== "" || each !== value)) found.append(name, each);
     }
   }
   const text = found.toString();

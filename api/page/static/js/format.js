@@ -4,6 +4,9 @@ const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-d
 const dayClock = new Intl.DateTimeFormat(undefined, {
   day: "2-digit", month: "short", hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23",
 });
+const dayMinute = new Intl.DateTimeFormat(undefined, {
+  day: "2-digit", month: "short", hour: "2-digit", minute: "2-digit", hourCycle: "h23",
+});
 const full = new Intl.DateTimeFormat(undefined, {
   year: "numeric", month: "short", day: "2-digit", hour: "2-digit", minute: "2-digit", second: "2-digit",
   hourCycle: "h23", timeZoneName: "short",
@@ -24,6 +27,7 @@ export function shortTime(time) {
   const near = Math.abs(Date.now() - at) < DAY && new Date(at).getDate() === new Date().getDate();
   return (near ? clock : dayClock).format(at);
 }
+export const minuteTime = (time) => dayMinute.format(ms(time));
 export const clockTime = (time) => clock.format(ms(time));
 export const fullTime = (time) => full.format(ms(time));
 

@@ -16,13 +16,13 @@ export function go(url, { replace = false } = {}) {
   here.value = read();
 }
 
-/** The URL of this view with some parameters changed; null, "" and [] take one away. */
+/** The URL of this view with some parameters changed; null, "" and [] take one away, [""] does not. */
 export function withParams(changes, path = location.pathname, params = here.peek().params) {
   const next = new URLSearchParams(params);
   for (const [name, value] of Object.entries(changes)) {
     next.delete(name);
     for (const each of Array.isArray(value) ? value : [value]) {
-      if (each !== null && each !== undefined && each !== "") next.append(name, each);
+      if (each !== null && each !== undefined && (each !== "" || each !== value)) next.append(name, each);
     }
   }
   const query = next.toString();

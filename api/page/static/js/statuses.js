@@ -1,4 +1,6 @@
 // Statuses of executions and outcomes of steps: what they are called, and their glyph. Never color alone.
+import { paint } from "./theme.js";
+
 export const STATUSES = [
   "pending", "preparing", "running", "waiting_for_approval", "stopping",
   "completed", "failed", "stopped", "rejected", "cancelled",
@@ -31,6 +33,5 @@ export const GLYPHS = {
   open: [{ d: "M8 1.8a6.2 6.2 0 1 0 0 12.4A6.2 6.2 0 0 0 8 1.8" }, { d: "M6.4 5.2v5.6L11 8z", fill: true }],
 };
 
-/** A color of the style sheet, for canvases. */
-export const colorOf = (status, styles = getComputedStyle(document.documentElement)) =>
-  styles.getPropertyValue(`--status-${status}`).trim() || styles.getPropertyValue("--muted").trim();
+/** The color of a status in the present theme, for canvases. */
+export const colorOf = (status) => paint(Object.hasOwn(LABELS, status) ? `--status-${status}` : "--muted");

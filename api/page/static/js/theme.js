@@ -22,3 +22,13 @@ export function setTheme(name) {
 }
 
 export const stillness = matchMedia("(prefers-reduced-motion: reduce)");
+
+/** A color of the style sheet as it is in the present theme, for canvases: they understand no `light-dark()`. */
+export function paint(name) {
+  const probe = document.createElement("span");
+  probe.style.color = `var(${name})`;
+  document.body.append(probe);
+  const found = getComputedStyle(probe).color;
+  probe.remove();
+  return found;
+}

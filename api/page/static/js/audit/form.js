@@ -1,76 +1,91 @@
-// The filters of the audit, as the service has them. What is filled in stands in the URL: a link is a saved search.
-import { html, useState } from "../html.js";
-import { fromInput, toInput } from "../format.js";
-import { go, setParams } from "../router.js";
+// The search form: what is asked for stands in the URL once it is sent.
+import { html, useRef } from "../html.js";
+import { eventName, fromInput, toInput } from "../format.js";
+import { here, setParams } from "../router.js";
+import { useKeys } from "../keys.js";
 import { LABELS, STATUSES } from "../statuses.js";
+import { Choices } from "../ui/choices.js";
 import { Icon } from "../ui/basics.js";
+import { FIELDS, SEVERAL, SINGLE, TIMES, TYPES } from "./filters.js";
 
-const TYPES = [
-  "created", "prepared", "started", "progressed", "approval_requested", "approved", "rejected", "stop_requested", "stopped",
-  "completed", "failed", "cancelled", "details_changed", "corrected", "late_outcome", "step_started", "step_finished",
-  "noted", "deleted",
-];
-const FIELDS = [
-  "status", "inputs", "result", "error", "message", "run_name", "progress", "attempt", "attributes", "parent_job_id",
-  "execution_type", "trigger_type", "created_at", "started_at", "completed_at", "stop_reason", "stop_requested_by",
-  "partial_results", "late_outcome", "group_email", "job_id",
-];
+const MORE = ["changed_field", ...TIMES, "correlation_id", "trace_id", "after", "before"];
 
-/** `kind` is the control; `more` hides it until it is asked for. */
-export const FILTERS = [
-  { name: "text", label: "Text", hint: "in a reason, error, message or note" },
-  { name: "actor", label: "Who" },
-  { name: "job_id", label: "Job id" },
-  { name: "type", label: "What", kind: "choice", many: true, choices: TYPES.map((each) => [each, each.replaceAll("_", " ")]) },
-  { name: "recorded_from", label: "From", kind: "time" },
-  { name: "recorded_before", label: "Before", kind: "time" },
-  { name: "status", label: "Reached status", kind: "choice", many: true, choices: STATUSES.map((each) => [each, LABELS[each]]), more: true },
-  { name: "changed_field", label: "Changed field", kind: "choice", choices: FIELDS.map((each) => [each, each.replaceAll("_", " ")]), more: true },
-  { name: "correlation_id", label: "Correlation id", more: true },
-  { name: "trace_id", label: "Trace id", more: true },
-  { name: "occurred_from", label: "Happened from", kind: "time", more: true },
-  { name: "occurred_before", label: "Happened before", kind: "time", more: true },
-  { name: "after", label: "Above position", kind: "number", more: true },
-  { name: "before", label: "Below position", kind: "number", more: true },
-];
-
-export function AuditForm({ filters, order, first }) {
-  const [more, setMore] = useState(FILTERS.some((each) => each.more && filters[each.name]));
+export function SearchForm({ filters, problem }) {
+  const form = useRef(null);
+  useKeys("Audit", { "/": ["Search", () => form.current.elements.text.focus()] });
   const submit = (event) => {
     event.preventDefault();
-    const data = new FormData(event.currentTarget);
-    const changes = { cursor: null, order: data.get("order") === "newest" ? null : data.get("order") };
-    for (const { name, kind } of FILTERS) {
-      const text = data.get(name)?.trim() ?? "";
-      changes[name] = kind === "time" ? fromInput(text) : text;
+    const data = new FormData(form.current);
+    const changes = { cursor: null, order: data.get("order") === "oldest" ? "oldest" : null };
+    for (const name of Object.keys(SINGLE)) {
+      const text = (data.get(name) ?? "").trim();
+      changes[name] = TIMES.includes(name) ? timeOf(text, filters[name]) : text;
     }
-    setParams(changes, { replace: false });
+    for (const name of Object.keys(SEVERAL)) changes[name] = data.getAll(name);
+    form.current.querySelectorAll(".choices[open]").forEach((each) => (each.open = false));
+    setParams(changes, {});
   };
+  const invalid = (name) => (problem?.field === name ? "true" : undefined);
+  const field = (name, type = "text", value = filters[name] ?? "", more = {}) => html`
+    <div class="field">
+      <label for=${`audit-${name}`}>${SINGLE[name]}</label>
+      <input id=${`audit-${name}`} name=${name} type=${type} defaultValue=${value} aria-invalid=${invalid(name)}
+        autocomplete="off" spellcheck="false" ...${more} />
+    </div>
+  `;
   return html`
-    <form class="card audit-form" role="search" aria-label="Audit" onSubmit=${submit} key=${JSON.stringify([filters, order])}>
-      ${FILTERS.filter((each) => more || !each.more).map((each) => html`<${Filter} key=${each.name} filter=${each} value=${filters[each.name]} input=${each.name === "text" ? first : null} />`)}
-      <div class="field"><label for="a-order">Order</label>
-        <select id="a-order" name="order"><option value="newest" selected=${order === "newest"}>newest first</option><option value="oldest" selected=${order === "oldest"}>oldest first</option></select></div>
-      <div class="audit-buttons">
-        <button type="button" class="button plain" aria-expanded=${String(more)} onClick=${() => setMore(!more)}>${more ? "Fewer filters" : "More filters"}</button>
-        <button type="button" class="button plain" onClick=${() => go("/audit")}>Clear</button>
-        <button class="button primary"><${Icon} name="search" />Search</button>
+    <form class="card audit-form" ref=${form} role="search" aria-label="Search the events" onSubmit=${submit}>
+      <div class="audit-fields main-fields">
+        <div class="field text-field">
+          <label for="audit-text">Text in reasons, errors, messages and notes</label>
+          <div class="search">
+            <${Icon} name="search" />
+            <input id="audit-text" name="text" type="search" defaultValue=${filters.text ?? ""} autocomplete="off"
+              spellcheck="false" aria-invalid=${invalid("text")} />
+            <kbd aria-hidden="true">/</kbd>
+          </div>
+        </div>
+        ${field("actor")} ${field("job_id")}
+        <div class="audit-choices">
+          <${Choices} name="type" label="Event" chosen=${short(filters.type)}
+            options=${TYPES.map((each) => [each, eventName(each)])} />
+          <${Choices} name="status" label="Reached status" chosen=${filters.status ?? []}
+            options=${STATUSES.map((each) => [each, LABELS[each]])} />
+          <button class="button primary">Search</button>
+        </div>
       </div>
+      <details class="audit-more" open=${MORE.some((name) => filters[name]) || here.peek().params.get("order") === "oldest"}>
+        <summary>More filters</summary>
+        <div class="audit-fields">
+          ${TIMES.map((name) => field(name, "datetime-local", toInput(timeIn(filters[name])), { step: "1" }))}
+          <div class="field">
+            <label for="audit-changed_field">${SINGLE.changed_field}</label>
+            <select id="audit-changed_field" name="changed_field" aria-invalid=${invalid("changed_field")}>
+              <option value="">any</option>
+              ${FIELDS.map((each) => html`<option value=${each} selected=${filters.changed_field === each}>${each}</option>`)}
+            </select>
+          </div>
+          ${field("correlation_id")} ${field("trace_id")}
+          ${field("after", "text", undefined, { inputmode: "numeric" })}
+          ${field("before", "text", undefined, { inputmode: "numeric" })}
+          <div class="field">
+            <label for="audit-order">Order</label>
+            <select id="audit-order" name="order">
+              <option value="">newest first</option>
+              <option value="oldest" selected=${here.peek().params.get("order") === "oldest"}>oldest first</option>
+            </select>
+          </div>
+        </div>
+      </details>
     </form>
   `;
 }
 
-function Filter({ filter, value, input }) {
-  const { name, label, kind, choices, hint } = filter;
-  const id = `a-${name}`;
-  const one = Array.isArray(value) ? value[0] : value;
-  if (kind === "choice") {
-    return html`<div class="field"><label for=${id}>${label}</label><select id=${id} name=${name}>
-      <option value="">anything</option>
-      ${choices.map(([key, text]) => html`<option key=${key} value=${key} selected=${key === one}>${text}</option>`)}</select></div>`;
-  }
-  const type = kind === "time" ? "datetime-local" : kind === "number" ? "number" : "text";
-  return html`<div class="field"><label for=${id}>${label}</label>
-    <input id=${id} ref=${input} name=${name} type=${type} step=${kind === "time" ? "1" : undefined} placeholder=${hint ?? ""} autocomplete="off"
-      defaultValue=${kind === "time" ? toInput(one) : (one ?? "")} /></div>`;
-}
+/** Types may be written with their prefix, too. */
+const short = (types) => (types ?? []).map((each) => each.replace("execution.", ""));
+
+/** What a field of the form can show: nothing of what is no time, which the service tells. */
+const timeIn = (text) => (text && !Number.isNaN(Date.parse(text)) ? text : null);
+
+/** A time that nobody touched stays as exact as the URL has it; a field shows no more than its second. */
+const timeOf = (text, before) => (timeIn(before) && toInput(before) === text ? before : fromInput(text));

@@ -1,32 +1,32 @@
-// The ledger's size, and what it hashes to: to be compared with a root that is held elsewhere.
+// What proves a ledger: its size, and the root that all of its events hash to.
 import { html, useState } from "../html.js";
 import { get } from "../api.js";
 import { number } from "../format.js";
 import { useResource } from "../resource.js";
 import { CopyButton } from "../ui/basics.js";
 
-const AT_ONCE = 100_000; // events; the root reads the hash of each
+const AT_ONCE = 200_000; // events that are hashed without being asked for
 
-export function LedgerProof() {
+export function Proof() {
+  const [wanted, setWanted] = useState(false);
   const ledger = useResource((signal) => get("ledger", {}, { signal }), []);
   const size = ledger.data?.size;
-  const [asked, setAsked] = useState(false);
-  const root = useResource(
-    (signal) => (size !== undefined && (asked || size <= AT_ONCE) ? get("ledger/root", { size }, { signal }) : null),
-    [size, asked],
-  );
-  if (size === undefined) return null;
+  const due = size !== undefined && (wanted || size <= AT_ONCE);
+  const root = useResource((signal) => (due ? get("ledger/root", { size }, { signal }) : undefined), [due, size]);
   return html`
-    <dl class="proof">
-      <div><dt>Ledger</dt><dd>${ledger.data.ledger}</dd></div>
-      <div><dt>Size</dt><dd class="number">${number(size)} events</dd></div>
-      <div class="proof-root"><dt>Root</dt><dd>
-        ${root.data
-          ? html`<code class="clip" title=${root.data.root}>${root.data.root}</code><${CopyButton} what="root" text=${root.data.root} />`
-          : root.problem ? html`<span class="error">${root.problem.message}</span>`
-          : root.loading ? html`<span class="muted">computing…</span>`
-          : html`<button class="button small" onClick=${() => setAsked(true)}>Compute</button>`}
-      </dd></div>
-    </dl>
+    <section class="proof" aria-label="Proof">
+      <div><span class="label">Ledger</span> ${ledger.data?.ledger ?? "…"}</div>
+      <div><span class="label">Size</span> <span class="number">${size === undefined ? "…" : `${number(size)} events`}</span></div>
+      <div class="root">
+        <span class="label" title="Merkle root (RFC 9162, SHA-256)">Root</span>
+        ${root.data && html`<code class="clip" title=${root.data.root}>${root.data.root}</code>
+          <${CopyButton} text=${`${root.data.size} ${root.data.root}`} what="size and root" />`}
+        ${!root.data && root.problem && html`<span class="error">${root.problem.message}</span>`}
+        ${!root.data && !root.problem && (due || size === undefined
+          ? html`<span class="muted">…</span>`
+          : html`<button class="button small" onClick=${() => setWanted(true)}>Compute</button>`)}
+      </div>
+      ${ledger.problem && html`<span class="error">${ledger.problem.message}</span>`}
+    </section>
   `;
 }

@@ -1,121 +1,149 @@
-// Two charts, drawn by uPlot, in the colors of the page.
-import { html, useEffect, useRef } from "../html.js";
-import { duration, ms, number } from "../format.js";
-import { LABELS } from "../statuses.js";
-import { painted } from "../theme.js";
+// How runs ended and how long they took, over the hours or days of the window.
+import { html, useMemo, useState } from "../html.js";
+import { duration, fullTime, minuteTime, number } from "../format.js";
+import { setParams, withParams } from "../router.js";
+import { colorOf, LABELS } from "../statuses.js";
+import { Glyph, Time } from "../ui/basics.js";
+import { paint } from "../theme.js";
+import { axes, Chart } from "../ui/chart.js";
+import { beginsOf, lengthOf, OUTCOMES } from "./window.js";
 
-const OUTCOMES = ["completed", "stopped", "cancelled", "rejected", "failed"];
-const HEIGHT = 230;
-
-/** Every hour or day of the window, those without runs as well. */
-function axisOf({ from, before, step }) {
-  const at = [];
-  const begin = step > 3_600_000 ? Math.floor(from / step) * step : from;
-  for (let time = begin; time < before; time += step) at.push(time / 1000);
-  return at;
+/** One entry for each hour or day, in which nothing may have ended. */
+export function fill(groups, range) {
+  const found = new Map(groups.map((each) => [Date.parse(each.at), each]));
+  return [...beginsOf(range)].map((at) => ({
+    at, runs: found.get(at)?.runs ?? 0, outcomes: found.get(at)?.outcomes ?? {}, duration: found.get(at)?.duration ?? {},
+  }));
 }
 
-function aligned(groups, times, value) {
-  const byTime = new Map(groups.map((group) => [ms(group.at) / 1000, value(group)]));
-  return times.map((time) => byTime.get(time));
-}
+/** The part of the URL that narrows the window to one hour or day. */
+const narrowed = (range, { at }) => ({
+  window: null, from: new Date(Math.max(at, range.from)).toISOString(),
+  before: new Date(Math.min(at + lengthOf(range), range.before)).toISOString(),
+});
 
-/** A color of the style sheet as a canvas takes it, which knows nothing of `light-dark()`. */
-function resolved(name) {
-  const probe = document.createElement("i");
-  probe.style.color = `var(--${name})`;
-  document.body.append(probe);
-  const found = getComputedStyle(probe).color;
-  probe.remove();
-  return found;
-}
+/** Where entries stand in a chart, so that the pointer is at the one that it is over. */
+const middlesOf = (entries, range) => entries.map(({ at }) => (at + lengthOf(range) / 2) / 1000);
 
-function Chart({ options, data, label, onShow }) {
-  const place = useRef(null);
-  const theme = painted.value;
-  useEffect(() => {
-    let chart = null;
-    let gone = false;
-    let observer = null;
-    import("uplot").then(({ default: UPlot }) => {
-      if (gone) return;
-      const axis = { stroke: resolved("muted"), grid: { stroke: resolved("line"), width: 1 }, ticks: { show: false }, font: "12px system-ui, sans-serif" };
-      const shown = options(UPlot, axis);
-      chart = new UPlot({ width: place.current.clientWidth, height: HEIGHT, padding: [10, 8, 0, 0], ...shown }, data, place.current);
-      chart.over.addEventListener("click", () => {
-        const at = chart.cursor.idx;
-        if (at !== null && at !== undefined) onShow(data[0][at] * 1000);
-      });
-      observer = new ResizeObserver(() => place.current && chart.setSize({ width: place.current.clientWidth, height: HEIGHT }));
-      observer.observe(place.current);
-    });
-    return () => {
-      gone = true;
-      observer?.disconnect();
-      chart?.destroy();
-    };
-  }, [data, theme]);
-  return html`<div class="chart" ref=${place} role="img" aria-label=${label}></div>`;
-}
-
-const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
-const day = new Intl.DateTimeFormat(undefined, { day: "2-digit", month: "short" });
-/** The clock, or the day where one begins. */
-const labels = (_, splits) =>
-  splits.map((time) => {
-    const at = new Date(time * 1000);
-    return at.getHours() || at.getMinutes() ? clock.format(at) : day.format(at);
-  });
-
-const zoneTime = (UPlot) => ({ tzDate: (time) => UPlot.tzDate(new Date(time * 1000), Intl.DateTimeFormat().resolvedOptions().timeZone) });
-
-export function OutcomeChart({ groups, window, onShow }) {
-  const times = axisOf(window);
-  const present = OUTCOMES.filter((outcome) => groups.some(({ outcomes }) => outcomes[outcome]));
-  const counts = present.map((outcome) => aligned(groups, times, ({ outcomes }) => outcomes[outcome]).map((each) => each ?? 0));
-  // Stacked: each series is drawn up to the sum of those below it, the highest first.
-  const sums = counts.map((_, at) => times.map((__, time) => counts.slice(0, at + 1).reduce((sum, each) => sum + each[time], 0)));
-  const order = present.map((_, at) => present.length - 1 - at);
-  const data = useStable([times, ...order.map((at) => sums[at])], JSON.stringify([times[0], counts]));
-  const options = (UPlot, axis) => ({
-    ...zoneTime(UPlot),
-    scales: { y: { range: (_, __, most) => [0, Math.max(1, most) * 1.05] }, x: { range: (_, from, to) => [from - window.step / 2000, to + window.step / 2000] } },
-    axes: [{ ...axis, size: 30, values: labels }, { ...axis, size: 52, values: (_, splits) => splits.map((each) => (Number.isInteger(each) ? number(each) : "")) }],
+export function OutcomesChart({ entries, range }) {
+  const [hovered, setHovered] = useState(null);
+  const data = useMemo(() => {
+    // Stacked: the tallest is drawn first, the others over it.
+    const columns = OUTCOMES.map((_, last) =>
+      entries.map(({ outcomes }) => OUTCOMES.slice(0, last + 1).reduce((sum, each) => sum + (outcomes[each] ?? 0), 0)),
+    );
+    return [middlesOf(entries, range), ...columns.reverse()];
+  }, [entries]);
+  const make = (uPlot) => ({
+    axes: axes((_, splits) => splits.map((each) => (Number.isInteger(each) ? number(each) : ""))),
+    scales: { x: { range: () => [range.from / 1000, range.before / 1000] }, y: { range: (_, __, most) => [0, Math.max(4, most * 1.08)] } },
     series: [
-      { value: (_, at) => (at === null ? "–" : new Date(at * 1000).toLocaleString()) },
-      ...order.map((at) => ({
-        label: LABELS[present[at]], fill: resolved(`status-${present[at]}`), stroke: resolved("surface"), width: 1, points: { show: false },
-        paths: UPlot.paths.bars({ size: [0.8, 60] }), value: (_, __, ___, index) => (index === null ? "–" : number(counts[at][index])),
+      {},
+      ...[...OUTCOMES].reverse().map((each) => ({
+        fill: colorOf(each), stroke: colorOf(each), width: 0, points: { show: false },
+        paths: uPlot.paths.bars({ size: [0.8, 40] }),
       })),
     ],
   });
-  const total = groups.reduce((sum, { runs }) => sum + runs, 0);
-  return html`<${Chart} data=${data} options=${options} onShow=${onShow} label=${`${number(total)} runs by outcome; the table below tells the numbers`} />`;
+  const shown = hovered === null ? null : entries[hovered];
+  const step = range.step;
+  return html`
+    <figure class="card chart-card">
+      <figcaption>
+        <h2>Outcomes per ${step}</h2>
+        <${Readout} entry=${shown} hint=${`Click at ${step === "hour" ? "an hour" : "a day"} to look into it`}>
+          ${shown && OUTCOMES.filter((each) => shown.outcomes[each]).map(
+            (each) => html`<span key=${each} class="reading" data-status=${each}><${Glyph} status=${each} size=${13} />${number(shown.outcomes[each])} ${LABELS[each].toLowerCase()}</span>`,
+          )}
+          ${shown && !shown.runs && html`<span class="muted">no run ended</span>`}
+        <//>
+      </figcaption>
+      <${Chart} make=${make} data=${data} onHover=${setHovered}
+        onPick=${(at) => setParams(narrowed(range, entries[at]), {})}
+        label=${`Bar chart: runs that ended, by outcome, per ${step}. The table below holds its numbers.`} />
+      <ul class="legend" aria-label="Outcomes">
+        ${OUTCOMES.map((each) => html`<li key=${each} data-status=${each}><${Glyph} status=${each} size=${13} />${LABELS[each]}</li>`)}
+      </ul>
+      <${Numbers} entries=${entries} range=${range} caption=${`Runs that ended, per ${step}`}
+        columns=${["Runs", ...OUTCOMES.map((each) => LABELS[each])]}
+        cells=${({ runs, outcomes }) => [runs, ...OUTCOMES.map((each) => outcomes[each] ?? 0)].map(number)} />
+    </figure>
+  `;
 }
 
-export function DurationChart({ groups, window, onShow }) {
-  const times = axisOf(window);
-  const names = ["p50", "p95", "p99"];
-  const values = names.map((name) => aligned(groups, times, ({ duration: took }) => took[name]).map((each) => each ?? null));
-  const data = useStable([times, ...values], JSON.stringify([times[0], values]));
-  const tones = ["status-running", "status-waiting_for_approval", "status-failed"];
-  const options = (UPlot, axis) => ({
-    ...zoneTime(UPlot),
-    scales: { y: { range: (_, __, most) => [0, (most || 1) * 1.08] }, x: { range: (_, from, to) => [from - window.step / 2000, to + window.step / 2000] } },
-    axes: [{ ...axis, size: 30, values: labels }, { ...axis, size: 72, values: (_, splits) => splits.map((each) => (each ? duration(each) : "0")) }],
+/** Seconds between two lines: round ones for people. */
+const STEPS = [
+  0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 14_400,
+  21_600, 43_200, 86_400, 172_800, 432_000, 864_000, 2_592_000, 8_640_000, 31_536_000, 157_680_000,
+];
+const tick = (seconds) => (seconds ? duration(seconds).replace(" 00 s", "").replace(" 00 m", "").replace(" 00 h", "").replace(/\.0+ s/, " s") : "0");
+
+const PERCENTILES = [["p50", "--added"], ["p95", "--accent"], ["p99", "--status-waiting_for_approval"]];
+
+export function DurationsChart({ entries, range }) {
+  const [hovered, setHovered] = useState(null);
+  const data = useMemo(
+    () => [
+      middlesOf(entries, range),
+      ...PERCENTILES.map(([name]) => entries.map((each) => each.duration[name] ?? null)),
+    ],
+    [entries],
+  );
+  const make = () => ({
+    axes: axes((_, splits) => splits.map(tick), { size: 74, incrs: STEPS }),
+    scales: { x: { range: () => [range.from / 1000, range.before / 1000] }, y: { range: (_, __, most) => [0, (most || 1) * 1.08] } },
     series: [
-      { value: (_, at) => (at === null ? "–" : new Date(at * 1000).toLocaleString()) },
-      ...names.map((name, at) => ({
-        label: name, stroke: resolved(tones[at]), width: 2, dash: [[], [8, 4], [2, 3]][at], spanGaps: true, points: { size: 6 },
-        value: (_, each) => duration(each),
+      {},
+      ...PERCENTILES.map(([, name], at) => ({
+        stroke: paint(name), width: 2, dash: [[], [8, 3], [2, 3]][at], points: { show: true, size: 5, fill: paint(name) },
       })),
     ],
   });
-  return html`<${Chart} data=${data} options=${options} onShow=${onShow} label="Durations, p50, p95 and p99; the table below tells the numbers" />`;
+  const shown = hovered === null ? null : entries[hovered];
+  return html`
+    <figure class="card chart-card">
+      <figcaption>
+        <h2>Durations per ${range.step}</h2>
+        <${Readout} entry=${shown} hint="From start to end, within 1 %">
+          ${shown && PERCENTILES.map(([name]) => html`<span key=${name} class="reading">${name} ${duration(shown.duration[name])}</span>`)}
+        <//>
+      </figcaption>
+      <${Chart} make=${make} data=${data} onHover=${setHovered}
+        onPick=${(at) => setParams(narrowed(range, entries[at]), {})}
+        label=${`Line chart: p50, p95 and p99 of durations, per ${range.step}. The table below holds its numbers.`} />
+      <ul class="legend" aria-label="Percentiles">
+        ${PERCENTILES.map(([name]) => html`<li key=${name}><span class=${`line-sample ${name}`} aria-hidden="true"></span>${name}</li>`)}
+      </ul>
+      <${Numbers} entries=${entries} range=${range} caption=${`Durations, per ${range.step}`}
+        columns=${PERCENTILES.map(([name]) => name)} cells=${(each) => PERCENTILES.map(([name]) => duration(each.duration[name]))} />
+    </figure>
+  `;
 }
 
-function useStable(value, key) {
-  const kept = useRef({ key: null, value });
-  if (kept.current.key !== key) kept.current = { key, value };
-  return kept.current.value;
-}
+const Readout = ({ entry, hint, children }) => html`
+  <p class="readout" aria-hidden="true">
+    ${entry ? html`<span class="number">${minuteTime(entry.at)}</span>${children}` : html`<span class="muted">${hint}</span>`}
+  </p>
+`;
+
+const Numbers = ({ entries, range, caption, columns, cells }) => html`
+  <details class="numbers">
+    <summary>The same as a table</summary>
+    <div class="numbers-scroll" tabIndex="0" role="region" aria-label=${caption}>
+      <table>
+        <caption class="unseen">${caption}</caption>
+        <thead><tr><th scope="col">From</th>${columns.map((each) => html`<th scope="col" class="right" key=${each}>${each}</th>`)}</tr></thead>
+        <tbody>
+          ${entries.map(
+            (entry) => html`
+              <tr key=${entry.at}>
+                <th scope="row"><a href=${withParams(narrowed(range, entry))} title=${fullTime(entry.at)}><${Time} at=${entry.at} format=${minuteTime} /></a></th>
+                ${cells(entry).map((each, at) => html`<td class="right" key=${columns[at]}>${each}</td>`)}
+              </tr>
+            `,
+          )}
+        </tbody>
+      </table>
+    </div>
+  </details>
+`;
