@@ -7,7 +7,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 
-from ...projections import Audited, AuditedLedger, Feed
+from ...projections import Audited, AuditedLedger, Heads
 from . import problem_docs
 from .answers import EventList, LedgerAnswer, LedgerHealth, Projections, RootAnswer, TimelineAnswer
 from .authentication import ADMIN, AUDIT, READ
@@ -79,11 +79,11 @@ async def get_ledger(queries: Queries, projections: Control) -> Response:
 async def get_ledger_health(request: Request, queries: Queries, projections: Control) -> Response:
     """Writer, feed, samples and projections. What is not in the database is that of the process that answers."""
     state, interval = request.app.state, get_service(request).settings.audit_interval
-    feed: Feed = state.feed
+    heads: Heads = state.heads
     audited: Audited = state.audited
     statuses = await asyncio.to_thread(projections.statuses, queries.ledger)
     size = (await queries.summary()).size
-    heard = feed.heads.size(queries.ledger)
+    heard = heads.size(queries.ledger)
     sampled = audited.ledgers.get(queries.ledger, AuditedLedger())
     body = {
         "ledger": queries.ledger,

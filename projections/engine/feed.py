@@ -32,7 +32,7 @@ class Feed:
 
     def __init__(self, engine: AsyncEngine, heads: Heads) -> None:
         self._engine = engine
-        self.heads = heads
+        self._heads = heads
         self._reads: dict[Hashable, asyncio.Task[Any]] = {}
 
     async def read(self, page: Callable[..., Any], *given: Hashable) -> Any:
@@ -84,7 +84,7 @@ class Feed:
             raise InvalidInput(field="job_id", problem="needs its ledger", remedy="Name the ledger, too.")
         return Subscription(
             self,
-            self.heads,
+            self._heads,
             None if ledger is None else check_ledger(ledger),
             after,
             None if types is None else _check_types(types),
