@@ -70,7 +70,8 @@ def settings() -> str:
         rows.append(f"| `EXECUTION_LEDGER_{name.upper()}` | {default} | {field.description} |")
     return _page(
         "Settings",
-        "Read from the environment by the service and the command line. The library takes arguments instead.",
+        "Read from the environment by the service and the command line; an empty variable counts as none. "
+        "The library takes arguments instead.",
         "\n".join(("| variable | default | meaning |", "|---|---|---|", *rows)),
         source="`infrastructure/settings.py`",
     )

@@ -95,6 +95,8 @@ def load_settings(ctx: typer.Context, *, remote: bool = False, **options: object
     before = {"database_url": given.database, "ledger": given.ledger, "actor": given.actor, "url": given.url}
     chosen = {name: value for name, value in before.items() if value is not None}
     chosen |= {name: value for name, value in options.items() if value is not None}
+    if "database_url" in chosen:
+        chosen.setdefault("url", None)  # that of the environment
     try:
         settings = Settings(**chosen)  # type: ignore[arg-type]
     except ValidationError as error:
@@ -105,7 +107,7 @@ def load_settings(ctx: typer.Context, *, remote: bool = False, **options: object
     if settings.url is not None and not remote:
         where = "--url" if "url" in chosen else "EXECUTION_LEDGER_URL"
         raise UsageProblem(where, "this command works on a database", "Leave it out, and name the database.")
-    if "url" in chosen and "database_url" in chosen:
+    if settings.url is not None and "database_url" in chosen:
         raise UsageProblem("--url", "is given beside --database", "Name one of them.")
     return settings
 

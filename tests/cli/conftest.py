@@ -200,7 +200,8 @@ def cli_anywhere(request: pytest.FixtureRequest, cli_on_both: Cli) -> Iterator[C
     if request.param == "database":
         yield cli_on_both
         return
-    with running(Settings(database_url=cli_on_both.url, actor=None)) as address:
+    # It reaps nothing by itself, so that a test knows who did.
+    with running(Settings(database_url=cli_on_both.url, actor=None, reap_interval=86_400)) as address:
         cli_on_both.env["EXECUTION_LEDGER_URL"] = address
         yield cli_on_both
 
