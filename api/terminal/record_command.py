@@ -121,7 +121,7 @@ def record(
         ledger_wait=ledger_wait,
         quiet=quiet,
     )
-    settings = load_settings(ctx, remote=True, url=url, database_url=database, ledger=ledger, actor=actor)
+    settings = load_settings(ctx, url=url, database_url=database, ledger=ledger, actor=actor)
     import asyncio
 
     from ...domain import LedgerError
