@@ -18,30 +18,19 @@ from .terminal import (
     reading_commands,
     reap_command,
     record_command,
+    service_commands,
     tool_commands,
     upkeep_commands,
     webhooks_commands,
 )
-from .terminal.errors import EXIT_CODES, RECORD_EXIT_CODES, explain, print_error
-from .terminal.options import Actor, Database, Given, LedgerName, Url, load_settings
-
-_EXAMPLES = (
-    "execution-ledger record -- make test",
-    "execution-ledger record --step build -- make --step test -- make test",
-    "execution-ledger history --status failed",
-    "execution-ledger timeline make-test-x7k2m9",
-)
-
-
-def _epilog(examples: Sequence[str], about: str, codes: dict[int, str]) -> str:
-    statuses = (f"  {code:<3}  {meaning}" for code, meaning in codes.items())
-    return "\n".join(("[dim]Examples[/dim]", *(f"  {line}" for line in examples), "", f"[dim]{about}[/dim]", *statuses))
-
+from .terminal.errors import explain, print_error
+from .terminal.examples import epilog
+from .terminal.options import Actor, Database, Given, LedgerName, Url
 
 app = typer.Typer(
     name="execution-ledger",
     help="A ledger of executions: every change appended, nothing overwritten.",
-    epilog=_epilog(_EXAMPLES, "Exit status (of `record`: that of the command that it runs)", EXIT_CODES),
+    epilog=epilog(""),
     add_completion=False,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
@@ -78,7 +67,6 @@ app.command(
     "record",
     help=record_command.HELP,
     short_help="Run a command and record it.",
-    epilog=_epilog(_EXAMPLES[:2], "Exit status: the command's own, and", RECORD_EXIT_CODES),
     options_metavar="[OPTIONS] -- COMMAND…",
     # From its first word on, everything belongs to the command.
     context_settings={"allow_extra_args": True, "allow_interspersed_args": False},
@@ -108,35 +96,22 @@ app.add_typer(webhooks_commands.webhooks, name="webhooks")
 app.command("reap", help=reap_command.HELP, short_help="End the runs whose lease expired.")(reap_command.reap)
 
 
-@app.command()
-def migrate(ctx: typer.Context, database: Database = None) -> None:
-    """Bring the database to the schema of this version, from nothing or from any older one."""
-    from sqlalchemy import make_url
-
-    from ..infrastructure import migrate as bring_up_to_date
-    from .runtime import check_folder
-
-    url = load_settings(ctx, database_url=database).database_url
-    check_folder(url)
-    bring_up_to_date(url)
-    print(f"The database has the schema of this version: {make_url(url).render_as_string()}")
+app.command("migrate")(service_commands.migrate)
+app.command("serve")(service_commands.serve)
 
 
-@app.command()
-def serve(
-    ctx: typer.Context,
-    database: Database = None,
-    ledger: LedgerName = None,
-    host: Annotated[
-        str | None, typer.Option(metavar="ADDRESS", help="A loopback address.", show_default="127.0.0.1")
-    ] = None,
-    port: Annotated[int | None, typer.Option(metavar="N", help="0 takes a free one.", show_default="8470")] = None,
-) -> None:
-    """Serve HTTP on this machine."""
-    settings = load_settings(ctx, database_url=database, ledger=ledger, host=host, port=port)
-    from .http.server import serve as run
+def _add_examples(group: typer.Typer, path: str = "") -> None:
+    for command in group.registered_commands:
+        assert command.callback is not None
+        name = command.name or command.callback.__name__
+        command.epilog = epilog(f"{path} {name}".lstrip())
+    for inner in group.registered_groups:
+        assert inner.typer_instance is not None
+        inner.epilog = epilog(f"{path} {inner.name}".lstrip())
+        _add_examples(inner.typer_instance, f"{path} {inner.name}".lstrip())
 
-    run(settings)
+
+_add_examples(app)
 
 
 def run(arguments: Sequence[str]) -> int:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
+from functools import partial
 from pathlib import Path
 
+import cli_reference
+import json_schemas
 from execution_ledger.domain import EXECUTION_CATALOG, FIELDS, TERMINAL, TRANSITIONS, ExecutionStatus
 from execution_ledger.infrastructure import Settings
 
@@ -70,13 +74,31 @@ def settings() -> str:
         rows.append(f"| `EXECUTION_LEDGER_{name.upper()}` | {default} | {field.description} |")
     return _page(
         "Settings",
-        "Read from the environment by the service and the command line. The library takes arguments instead.",
+        "Read from the environment by the service and the command line; an empty variable counts as none. "
+        "The library takes arguments instead.",
         "\n".join(("| variable | default | meaning |", "|---|---|---|", *rows)),
         source="`infrastructure/settings.py`",
     )
 
 
-PAGES = {"state-machine.md": state_machine, "events.md": events, "fields.md": fields, "settings.md": settings}
+def reference() -> str:
+    """The reference of the command line."""
+    return _page("Command line: reference", *cli_reference.parts(), source="the commands in `api/terminal`")
+
+
+def schema(command: str) -> str:
+    """The schema of what a command prints with `--json`."""
+    return json.dumps(json_schemas.schema_of(command), indent=2, ensure_ascii=False) + "\n"
+
+
+PAGES = {
+    "state-machine.md": state_machine,
+    "events.md": events,
+    "fields.md": fields,
+    "settings.md": settings,
+    "cli-reference.md": reference,
+    **{json_schemas.file_of(command): partial(schema, command) for command in json_schemas.ANSWERS},
+}
 
 
 def _page(title: str, *parts: str, source: str) -> str:
@@ -85,6 +107,9 @@ def _page(title: str, *parts: str, source: str) -> str:
 
 
 if __name__ == "__main__":
+    for old in (HERE / "schemas").glob("*.json"):
+        old.unlink()
     for file, make in PAGES.items():
+        (HERE / file).parent.mkdir(exist_ok=True)
         (HERE / file).write_text(make(), encoding="utf-8")
         print(f"docs/{file}")

@@ -9,7 +9,7 @@ from .event_store import EventStore
 from .execution_repository import ExecutionRepository, HistoryPage
 from .execution_service import ExecutionReceipt, ExecutionService, StatusReport
 from .group_reader import GroupReader
-from .held_lease import HeldLease
+from .held_lease import HeldLease, LeaseKeeper, StoredLeases
 from .history_query import HistoryFilters
 from .leases import Lease, Leases
 from .mapper import LedgerMapper
@@ -43,6 +43,7 @@ __all__ = [
     "HistoryFilters",
     "HistoryPage",
     "Lease",
+    "LeaseKeeper",
     "Leases",
     "LedgerApplication",
     "LedgerMapper",
@@ -54,6 +55,7 @@ __all__ = [
     "Root",
     "Settings",
     "StatusReport",
+    "StoredLeases",
     "WriteOptions",
     "check_schema",
     "compute_root",

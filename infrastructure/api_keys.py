@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from hashlib import sha256
 from secrets import token_hex, token_urlsafe
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 from sqlalchemy import Connection, insert, select, update
@@ -32,6 +32,9 @@ _USED = timedelta(minutes=5)
 """How often the last use of a key is written down, at most."""
 
 
+KeyState = Literal["active", "expired", "revoked"]
+
+
 class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
     """What is known of a key. Its secret is not."""
 
@@ -47,7 +50,7 @@ class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
     used_at: datetime | None
     """About when it was last used, to five minutes."""
 
-    def state(self, now: datetime) -> str:
+    def state(self, now: datetime) -> KeyState:
         """active, expired or revoked."""
         if self.revoked_at is not None:
             return "revoked"

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
-from sqlalchemy import Connection
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from ..domain import LeaseLost, LedgerError, StoreUnavailable
@@ -20,10 +19,38 @@ _SHARE = 3
 """A lease is renewed this many times within its `ttl`, so that two tries may fail."""
 _LONGEST_NAP = 1.0
 _PATIENCE = 5.0
-"""Seconds that the database gets for an answer, at least."""
+"""Seconds that the keeper of the lease gets for an answer, at least."""
 
 _log = logging.getLogger("execution_ledger.leases")
 _T = TypeVar("_T")
+
+
+class LeaseKeeper(Protocol):
+    """Where a lease is renewed and given back: `StoredLeases`, or a client of a service."""
+
+    def renew_lease(self, lease: Lease, *, ttl: float) -> Awaitable[Lease]:
+        """Let it last so many seconds from now on."""
+        ...
+
+    def release_lease(self, lease: Lease) -> Awaitable[object]:
+        """Give it back; one that was lost may be refused."""
+        ...
+
+
+class StoredLeases:
+    """Leases in a database, each time on a connection that nobody else has."""
+
+    def __init__(self, engine: AsyncEngine, leases: Leases) -> None:
+        self._engine = engine
+        self._leases = leases
+
+    async def renew_lease(self, lease: Lease, *, ttl: float) -> Lease:
+        """Let it last so many seconds from now on."""
+        return await transact(self._engine, lambda each: self._leases.renew(each, lease, ttl), single=True)
+
+    async def release_lease(self, lease: Lease) -> bool:
+        """Give it back; False where it was lost."""
+        return await transact(self._engine, lambda each: self._leases.release(each, lease), single=True)
 
 
 class HeldLease:
@@ -32,15 +59,14 @@ class HeldLease:
     `since` was started before the lease was taken.
     """
 
-    def __init__(self, engine: AsyncEngine, leases: Leases, lease: Lease, ttl: float, since: Stopwatch) -> None:
+    def __init__(self, keeper: LeaseKeeper, lease: Lease, ttl: float, since: Stopwatch) -> None:
         self.lease = lease
         """As it was last renewed."""
         self.lost = asyncio.Event()
         """Set once the lease is somebody else's, or its run was ended."""
         self.trouble: LedgerError | None = None
         """Why the last try to renew it failed; None while all is well."""
-        self._engine = engine
-        self._leases = leases
+        self._keeper = keeper
         self._ttl = ttl
         self._since = since
 
@@ -69,7 +95,9 @@ class HeldLease:
     async def release(self) -> None:
         """Give it back. One that cannot be given back expires by itself."""
         try:
-            await self._run(lambda each: self._leases.release(each, self.lease), _PATIENCE)
+            await _answered(self._keeper.release_lease(self.lease), _PATIENCE)
+        except LeaseLost:
+            pass
         except LedgerError as error:
             _log.warning(
                 "the lease on %r was not released, and will expire: %s",
@@ -79,7 +107,7 @@ class HeldLease:
             )
 
     async def _keep(self) -> None:
-        """Renew it again and again, until it is lost; also while the database is away."""
+        """Renew it again and again, until it is lost; also while its keeper is away."""
         failures = 0
         while not self.lost.is_set():
             await self._sleep(failures)
@@ -102,14 +130,15 @@ class HeldLease:
 
     async def _renew(self) -> None:
         since = Stopwatch()
-        seconds = max(self._ttl, _PATIENCE)
-        self.lease = await self._run(lambda each: self._leases.renew(each, self.lease, self._ttl), seconds)
+        renewal = self._keeper.renew_lease(self.lease, ttl=self._ttl)
+        self.lease = await _answered(renewal, max(self._ttl, _PATIENCE))
         self._since = since
 
-    async def _run(self, work: Callable[[Connection], _T], seconds: float) -> _T:
-        try:
-            # Bounded, since a connection whose other end is gone may not say so for minutes.
-            async with asyncio.timeout(seconds):
-                return await transact(self._engine, work, single=True)
-        except TimeoutError as error:
-            raise StoreUnavailable(problem="it did not answer in time") from error
+
+async def _answered(work: Awaitable[_T], seconds: float) -> _T:
+    try:
+        # Bounded, since a connection whose other end is gone may not say so for minutes.
+        async with asyncio.timeout(seconds):
+            return await work
+    except TimeoutError as error:
+        raise StoreUnavailable(problem="it did not answer in time") from error

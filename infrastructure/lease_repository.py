@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from ..domain import DEFAULT_TTL, InvalidInput, LedgerError
 from .base_repository import BaseRepository, Model, commit_all, is_alone, is_idle
-from .held_lease import HeldLease
+from .held_lease import HeldLease, StoredLeases
 from .leases import Lease, Leases
 from .reaper import Reaped, reap_all
 from .short_transactions import work_directly
@@ -65,9 +65,9 @@ class LeaseRepository(BaseRepository[Model]):
 
         A block that an error ends leaves the lease to expire, so that a reaper ends the run.
         """
-        engine, since = self._engine(), Stopwatch()
+        keeper, since = StoredLeases(self._engine(), self._leases), Stopwatch()
         lease = await self.take_lease(id, holder=holder, ttl=ttl)
-        held = HeldLease(engine, self._leases, lease, ttl, since)
+        held = HeldLease(keeper, lease, ttl, since)
         async with held.kept():
             yield held
         await held.release()

@@ -13,9 +13,9 @@ from ..domain.limits import LEDGER_LENGTH
 
 
 class Settings(BaseSettings):
-    """Each is read from `EXECUTION_LEDGER_<NAME>`; the command line's options come before it."""
+    """Each is read from `EXECUTION_LEDGER_<NAME>`, if that is not empty; the command line's options come before it."""
 
-    model_config = SettingsConfigDict(env_prefix="EXECUTION_LEDGER_")
+    model_config = SettingsConfigDict(env_prefix="EXECUTION_LEDGER_", env_ignore_empty=True)
 
     database_url: str = Field(
         default="sqlite:///execution-ledger.db",
@@ -23,7 +23,7 @@ class Settings(BaseSettings):
     )
     url: str | None = Field(
         default=None,
-        description="A service that the reading commands ask in place of a database, as `http://127.0.0.1:8470`.",
+        description="A service that `record` and the reading commands call in place of a database, as `http://127.0.0.1:8470`.",
     )
     key: SecretStr | None = Field(default=None, description="API key or token for that service.")
     ledger: str = Field(default="default", min_length=1, max_length=LEDGER_LENGTH, description="The ledger to use.")

@@ -13,7 +13,7 @@ from uuid import UUID, uuid4
 import httpx
 import msgspec
 
-from ...domain import FIELDS
+from ...domain import FIELDS, InvalidInput
 from ...infrastructure import EXECUTIONS, ExecutionHistory, Lease, WriteOptions
 from ...projections import RecordedEvent, StepSpan
 
@@ -49,11 +49,15 @@ class Call(Generic[T]):
     def parameters(self) -> dict[str, list[str]]:
         """The query string: lists as repeated names, times as ISO 8601, what is None left out."""
         given = {name: value for name, value in self.query.items() if value is not None}
-        return {name: [_plain(each) for each in _each(value)] for name, value in given.items()}
+        return {name: [_plain(name, each) for each in _each(value)] for name, value in given.items()}
 
     def content(self) -> bytes | None:
         """The body as JSON."""
-        return None if self.body is None else msgspec.json.encode(self.body)
+        try:
+            return None if self.body is None else msgspec.json.encode(self.body)
+        except UnicodeEncodeError:
+            members = self.body.items() if isinstance(self.body, Mapping) else ()
+            raise _no_text(next((name for name, value in members if not _is_text(value)), "body")) from None
 
 
 def write(
@@ -85,7 +89,33 @@ def write(
 
 def path_of(job_id: str, *parts: str) -> str:
     """The path of an execution, or of something below it."""
-    return "/".join(("executions", quote(job_id, safe=""), *(quote(part, safe="") for part in parts)))
+    return "/".join(("executions", quoted("job_id", job_id), *(quoted("step_id", part) for part in parts)))
+
+
+def quoted(name: str, part: str) -> str:
+    """Part of a path, percent-encoded."""
+    return quote(utf8(name, part), safe="")
+
+
+def utf8(name: str, text: str) -> bytes:
+    """Text as it is sent."""
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        raise _no_text(name) from None
+
+
+def _no_text(name: str) -> InvalidInput:
+    problem = "holds a lone surrogate, which is not Unicode text"
+    return InvalidInput(field=name, problem=problem, remedy="Decode the text first.")
+
+
+def _is_text(value: Any) -> bool:
+    try:
+        msgspec.json.encode(value)
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def nothing(_: httpx.Response) -> None:
@@ -155,9 +185,11 @@ def _each(value: Any) -> Iterable[Any]:
     return value if isinstance(value, (list, tuple, set, frozenset)) else (value,)
 
 
-def _plain(value: Any) -> str:
+def _plain(name: str, value: Any) -> str:
     if isinstance(value, datetime):
         return (value if value.tzinfo is not None else value.replace(tzinfo=UTC)).isoformat()
     if isinstance(value, Enum):
         return str(value.value)
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    text = str(value).lower() if isinstance(value, bool) else str(value)
+    utf8(name, text)
+    return text

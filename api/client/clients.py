@@ -14,7 +14,7 @@ import httpx
 from ...domain import InvalidInput, UnknownExecution
 from ...projections import EventFilters, RecordedEvent
 from . import operations as op
-from .calls import Call, event_of
+from .calls import Call, event_of, utf8
 from .problems import error_of, no_answer
 from .retries import Retries
 from .streams import MessageReader
@@ -127,9 +127,10 @@ class _Operations:
             )
         self._base = parsed.copy_with(path=parsed.path.rstrip("/").removesuffix(_PREFIX.rstrip("/")) + _PREFIX)
         given = {"X-Ledger": ledger, "X-Actor": actor, "Authorization": None if key is None else f"Bearer {key}"}
-        self._headers = {name: value.encode() for name, value in given.items() if value is not None}
+        self._headers = {name: _header(name, value) for name, value in given.items() if value is not None}
         self._timeout = timeout
-        self._patience = patience
+        self.patience = patience
+        """Seconds for which requests are sent again."""
         self.position: int | None = None
         """Of the last event that this client wrote: what it reads afterwards is not older."""
 
@@ -181,7 +182,7 @@ class LedgerClient(_Operations):
 
     def send(self, call: Call[T]) -> T:
         """Send a call, again where that may help, and read its answer."""
-        retries, request = Retries(self._patience), self._request(call)
+        retries, request = Retries(self.patience), self._request(call)
         while True:
             try:
                 outcome: httpx.Response | httpx.TransportError = self._http.request(**request)
@@ -202,7 +203,7 @@ class LedgerClient(_Operations):
         Connects again, where it was, whenever the stream breaks.
         """
         # From a position in any case: else what is written while the stream is broken would be lost.
-        resuming = _Resuming(self.summary().size if after is None else after, self._patience)
+        resuming = _Resuming(self.summary().size if after is None else after, self.patience)
         while True:
             reader = MessageReader()
             try:
@@ -242,7 +243,7 @@ class AsyncLedgerClient(_Operations):
 
     async def send(self, call: Call[T]) -> T:
         """Send a call, again where that may help, and read its answer."""
-        retries, request = Retries(self._patience), self._request(call)
+        retries, request = Retries(self.patience), self._request(call)
         while True:
             try:
                 outcome: httpx.Response | httpx.TransportError = await self._http.request(**request)
@@ -262,7 +263,7 @@ class AsyncLedgerClient(_Operations):
 
         Connects again, where it was, whenever the stream breaks.
         """
-        resuming = _Resuming((await self.summary()).size if after is None else after, self._patience)
+        resuming = _Resuming((await self.summary()).size if after is None else after, self.patience)
         while True:
             reader = MessageReader()
             try:
@@ -345,4 +346,4 @@ def _may_repeat(call: Call[Any], outcome: httpx.Response | httpx.TransportError)
 def _header(name: str, value: str) -> bytes:
     if any(ord(character) < 32 or ord(character) == 127 for character in value):
         raise InvalidInput(field=name, problem="holds a control character", remedy="Leave it out.")
-    return value.encode()
+    return utf8(name, value)

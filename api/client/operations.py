@@ -9,7 +9,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import Any, Literal, NamedTuple, Unpack
-from urllib.parse import quote
 from uuid import UUID
 
 import httpx
@@ -49,6 +48,7 @@ from .calls import (
     nested_steps,
     nothing,
     path_of,
+    quoted,
     write,
 )
 from .problems import problem_error
@@ -402,7 +402,7 @@ def projections() -> Call[list[ProjectionStatus]]:
 
 def retry_projection(name: str) -> Call[list[ProjectionStatus]]:
     """Have a stopped projection try again."""
-    path = f"projections/{quote(name, safe='')}/retry"
+    path = f"projections/{quoted('name', name)}/retry"
     return Call("POST", path, member("projections", list[ProjectionStatus]))
 
 

@@ -50,8 +50,9 @@ def problem_error(body: dict[str, Any]) -> LedgerError:
     kind = _CLASSES.get(name)
     if kind is not None and kind is not LedgerError:
         return kind.told(detail, details)
+    told = detail if detail.endswith((".", "?", "!")) else f"{detail}."
     remedy = f" {body['remedy']}" if body.get("remedy") and body["remedy"] not in detail else ""
-    return ServiceError.told(detail + remedy, details | {"status": body["status"], "title": body["title"]})
+    return ServiceError.told(told + remedy, details | {"status": body["status"], "title": body["title"]})
 
 
 def no_answer(error: httpx.TransportError, host: str) -> StoreUnavailable:

@@ -145,7 +145,10 @@ FOREIGN_LEDGER = Kind(
     403, "foreign-ledger", "The key or token is of another ledger", "Leave X-Ledger out, or use another key."
 )
 ACTOR_KNOWN = Kind(
-    403, "actor-known", "The actor is whose key or token it is", "Leave X-Actor out; say more in X-Reason."
+    403,
+    "actor-known",
+    "The actor is whose key or token it is",
+    "Leave the actor (X-Actor) out; say more in the reason (X-Reason).",
 )
 TOO_MANY_REQUESTS = Kind(429, "too-many-requests", "Too many requests", "Wait as long as Retry-After says.")
 HEADERS_TOO_LARGE = Kind(431, "headers-too-large", "The headers are too large", "Send less of them.")

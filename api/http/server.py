@@ -58,8 +58,8 @@ def _options(settings: Settings) -> dict[str, Any]:
     }
 
 
-def serve(settings: Settings) -> None:
-    """Serve until SIGTERM or Ctrl-C, which let requests under way finish.
+def serve(settings: Settings, tell: Callable[[str], object] | None = None) -> None:
+    """Serve until SIGTERM or Ctrl-C, which let requests under way finish; `tell` is told where the API is.
 
     Raises a `LedgerError` of one line where it cannot begin: another machine could reach it, the database does not
     answer or its schema does not fit (a SQLite file is migrated instead).
@@ -70,7 +70,11 @@ def serve(settings: Settings) -> None:
     asyncio.run(_check_database(settings))
 
     def announce(address: str) -> None:
-        print(f"execution-ledger listens on {address}{PREFIX} (ledger {settings.ledger!r}; Ctrl-C ends it)", flush=True)
+        api = f"{address}{PREFIX}"
+        if tell is None:
+            print(f"execution-ledger listens on {api} (ledger {settings.ledger!r}; Ctrl-C ends it)", flush=True)
+        else:
+            tell(api)
 
     with _quiet_end(), _listen(settings) as listener:
         configure_log(settings)

@@ -9,9 +9,9 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
 
-from ...infrastructure import HeldLease, Leases, Settings
-from ..runtime import Ledger, open_ledger, shorten_waits
+from ...infrastructure import HeldLease, Settings
 from .arguments import Plan, Step
+from .backends import Backend, open_backend
 from .notices import Notices
 from .output import CHUNK, Budget, Chunk, Output
 from .process import Ended, NotStarted, run_process
@@ -24,8 +24,6 @@ NOT_RECORDED = 125
 
 _LEFT_BEHIND = "A process that the command left behind still holds its output; what it prints is not recorded."
 _TICK = 0.1
-_BUSY_SECONDS = 1.0
-"""Seconds that one try to write waits for another process: what cannot be interrupted must be short."""
 _ERROR_LENGTH = 4_000
 
 
@@ -35,13 +33,13 @@ async def record(plan: Plan, settings: Settings, actor: str) -> int:
     signals = Signals(plan.grace)
     # From before the first event on: whatever is recorded as begun is also recorded as cancelled.
     with signals.installed():
-        async with open_ledger(settings) as ledger:
-            job_id, lease, since = await _begin(plan, ledger, actor, signals)
+        async with open_backend(settings, actor) as backend:
+            job_id, lease, since = await _begin(plan, backend, settings.lease_ttl, signals)
             notices.began(job_id)
-            await shorten_waits(ledger, _BUSY_SECONDS)
-            held = HeldLease(ledger.engine, Leases(ledger.store), lease, settings.lease_ttl, since)
+            await backend.shorten_waits()
+            held = HeldLease(backend.keeper, lease, settings.lease_ttl, since)
             async with held.kept():
-                writer = LedgerWriter(ledger, job_id, actor, lease)
+                writer = LedgerWriter(backend, job_id, lease)
                 run = Run(plan, settings, actor, job_id, writer, signals)
                 await run.execute()
                 await writer.close(plan.ledger_wait, signals.unheard)
@@ -52,9 +50,9 @@ async def record(plan: Plan, settings: Settings, actor: str) -> int:
     return NOT_RECORDED if lost and run.exit_code == 0 else run.exit_code
 
 
-async def _begin(plan: Plan, ledger: Ledger, actor: str, signals: Signals) -> Begun:
+async def _begin(plan: Plan, backend: Backend, ttl: float, signals: Signals) -> Begun:
     """Record the beginning; after a signal, a ledger that does not answer is waited for no longer than `grace`."""
-    beginning = asyncio.create_task(begin(plan, ledger, actor))
+    beginning = asyncio.create_task(begin(plan, backend, ttl))
     signalled = asyncio.create_task(signals.unheard.wait())
     await asyncio.wait({beginning, signalled}, return_when=asyncio.FIRST_COMPLETED)
     signalled.cancel()

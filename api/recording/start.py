@@ -9,16 +9,17 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import make_url
 
-from ...domain import DuplicateJobId, StartStep
+from ...domain import Create, DuplicateJobId, StartStep
 from ...domain.limits import KEY_LENGTH
 from ...infrastructure import Lease, Settings
-from ...infrastructure.database_errors import translated
 from ...infrastructure.stopwatch import Stopwatch
-from ..runtime import Ledger, sqlite_file
+from ..runtime import sqlite_file
 from .arguments import Plan, text
+from .backends import Backend
 
 JOB_VARIABLE = "EXECUTION_LEDGER_JOB_ID"
 STEP_VARIABLE = "EXECUTION_LEDGER_STEP_ID"
+_URL_VARIABLE = "EXECUTION_LEDGER_URL"
 
 
 class Begun(NamedTuple):
@@ -30,8 +31,8 @@ class Begun(NamedTuple):
     """Started before the lease was taken."""
 
 
-async def begin(plan: Plan, ledger: Ledger, actor: str) -> Begun:
-    """Create and start the execution and take its lease, in one transaction."""
+async def begin(plan: Plan, backend: Backend, ttl: float) -> Begun:
+    """Create and start the execution, and take its lease."""
     for step in plan.steps:
         if step.name is not None:
             StartStep.of(step.name)  # refused now, or it would be in the middle
@@ -52,14 +53,9 @@ async def begin(plan: Plan, ledger: Ledger, actor: str) -> Begun:
     holder = text(f"record {os.getpid()} on {socket.gethostname()}")[:KEY_LENGTH]
     while True:
         since, data["job_id"] = Stopwatch(), plan.job_id or plan.new_job_id()
+        Create.of(data)  # refused in the same words, wherever it is recorded
         try:
-            async with ledger.sessions() as session:
-                repository = ledger.executions(session, commit=False, actor=actor)
-                await repository.create_execution(data, reason=plan.reason)
-                await repository.transition(data["job_id"], "started")
-                lease = await repository.take_lease(data["job_id"], holder=holder, ttl=ledger.settings.lease_ttl)
-                with translated():
-                    await session.commit()
+            lease = await backend.begin(data, reason=plan.reason, holder=holder, ttl=ttl)
             return Begun(data["job_id"], lease, since)
         except DuplicateJobId:
             if plan.job_id:
@@ -84,11 +80,14 @@ def _cwd() -> str | None:
 
 def environment(settings: Settings, job_id: str) -> dict[str, str]:
     """Variables of the command: with them a `record` inside it finds the same ledger, and its parent."""
-    variables = dict(os.environ) | {
-        JOB_VARIABLE: job_id,
-        "EXECUTION_LEDGER_DATABASE_URL": _absolute(settings.database_url),
-        "EXECUTION_LEDGER_LEDGER": settings.ledger,
-    }
+    variables = dict(os.environ) | {JOB_VARIABLE: job_id}
+    if settings.url is not None:
+        variables[_URL_VARIABLE] = settings.url
+    else:
+        variables.pop(_URL_VARIABLE, None)
+        variables["EXECUTION_LEDGER_DATABASE_URL"] = _absolute(settings.database_url)
+    if settings.url is None or "ledger" in settings.model_fields_set:  # else it is that of the service or of the key
+        variables["EXECUTION_LEDGER_LEDGER"] = settings.ledger
     if settings.actor is not None:
         variables["EXECUTION_LEDGER_ACTOR"] = settings.actor
     variables.pop(STEP_VARIABLE, None)

@@ -20,16 +20,14 @@ from ...domain import (
     StoreError,
     StoreUnavailable,
 )
-from ...infrastructure import ExecutionHistory, ExecutionRepository, Lease
-from ...infrastructure.database_errors import translated
-from ..runtime import Ledger
+from ...infrastructure import ExecutionHistory, Lease
+from .backends import Backend
 
 DOWN = (StoreUnavailable, StoreError, LedgerBusy, SchemaNotReady, EngineNotConfigured)
 """What may pass, so that it is tried again."""
 WAITING_BYTES = 8 * 1024**2
 """Output that waits for the ledger at most; what comes on top is counted and left out."""
 
-_GROUP = 100
 _PATIENCE = 5.0
 _DELAYS = (0.1, 0.2, 0.5, 1.0, 2.0)
 
@@ -46,7 +44,7 @@ class Operation(NamedTuple):
 class LedgerWriter:
     """Takes what is to be written at once, and writes it in the background, again and again until the ledger has it."""
 
-    def __init__(self, ledger: Ledger, job_id: str, actor: str, lease: Lease) -> None:
+    def __init__(self, backend: Backend, job_id: str, lease: Lease) -> None:
         self.job_id = job_id
         self.refused: list[LedgerError] = []
         """What the ledger would not take."""
@@ -54,8 +52,7 @@ class LedgerWriter:
         """Why the last try failed; None while all is well."""
         self.ended_by_another: ExecutionHistory | None = None
         """The run, where it had ended before its outcome was told."""
-        self._ledger = ledger
-        self._actor = actor
+        self._backend = backend
         self._lease = lease
         self._prefix = f"record-{secrets.token_hex(8)}"
         self._count = 0
@@ -114,7 +111,7 @@ class LedgerWriter:
                 self._changed.clear()
                 await self._changed.wait()
                 continue
-            group = list(islice(self._waiting, _GROUP))
+            group = list(islice(self._waiting, self._backend.most))
             try:
                 await self._write(group)
             except DOWN as error:
@@ -130,28 +127,25 @@ class LedgerWriter:
 
     async def _write(self, group: Sequence[Operation]) -> None:
         try:
-            async with self._ledger.sessions() as session:
-                repository = self._ledger.executions(session, commit=False, actor=self._actor)
+            async with self._backend.executions(together=True) as executions:
                 for operation in group:
-                    await self._call(repository, operation)
-                with translated():
-                    await session.commit()
+                    await self._call(executions, operation)
         except DOWN:
             raise
         except LedgerError:
             # Refused as a whole: another writer changed the run in between. One by one, each has its own answer.
             refused: list[LedgerError] = []
             for operation in group:
-                async with self._ledger.sessions() as session:
-                    try:
-                        await self._call(self._ledger.executions(session, actor=self._actor), operation)
-                    except DOWN:
-                        raise
-                    except LedgerError as error:
-                        refused.append(error)
+                try:
+                    async with self._backend.executions(together=False) as executions:
+                        await self._call(executions, operation)
+                except DOWN:
+                    raise
+                except LedgerError as error:
+                    refused.append(error)
             self.refused += refused
 
-    async def _call(self, repository: ExecutionRepository, operation: Operation) -> None:
+    async def _call(self, executions: Any, operation: Operation) -> None:
         options: Any = operation.options
         if operation.method == "finish_step" and operation.arguments[0] in self._unstarted:
             return
@@ -159,21 +153,21 @@ class LedgerWriter:
             options = options | {"step_id": None}
         outcome = operation.method == "update_execution" and "status" in operation.arguments[0]
         try:
-            await self._send(repository, operation, options | {"lease": self._lease})
+            await self._send(executions, operation, options | {"lease": self._lease})
         except LeaseLost:
             # We were silent for too long. An outcome would be kept if the run had ended; so somebody else works on it.
             if outcome:
                 raise
             if operation.method != "update_execution":  # what the command said and did is still worth keeping
-                await self._send(repository, operation, options)
+                await self._send(executions, operation, options)
         except IllegalTransition:
             # Somebody else ended the run meanwhile. What its outcome would have been is kept, progress is of no use.
             if outcome or operation.method != "update_execution":
                 raise
 
-    async def _send(self, repository: ExecutionRepository, operation: Operation, options: Any) -> None:
+    async def _send(self, executions: Any, operation: Operation, options: Any) -> None:
         try:
-            run = await getattr(repository, operation.method)(self.job_id, *operation.arguments, **options)
+            run = await getattr(executions, operation.method)(self.job_id, *operation.arguments, **options)
         except IllegalTransition:
             if operation.method != "start_step":
                 raise

@@ -10,14 +10,15 @@ from rich.text import Text
 
 from ...infrastructure import Settings
 from ...projections import back_up_to_file, restore
+from . import answers, show_json
 from .progress import make_progress
 from .show_text import count, line, make_console
 
 _COLUMNS = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
 
 
-def export_ledger(settings: Settings, file: Path, *, overwrite: bool) -> None:
-    """Write the file, and tell of it on the error stream."""
+def export_ledger(settings: Settings, file: Path, *, overwrite: bool, json: bool) -> None:
+    """Write the file, and tell of it on the error stream, or as JSON."""
     from ..runtime import engine_for_threads, open_ledger
 
     async def check() -> None:
@@ -34,11 +35,15 @@ def export_ledger(settings: Settings, file: Path, *, overwrite: bool) -> None:
             overwrite=overwrite,
             on_progress=lambda done, size: bar.update(task, completed=done, total=size),
         )
+    if json:
+        told = {"ledger": written.ledger, "size": written.size, "root": written.root.hex()}
+        show_json.show(answers.BackedUp(file=str(file), **told))
+        return
     _tell(f"{line(file.name)} holds ledger {written.ledger!r}: {count(written.size, 'event')}", written.root)
 
 
-def import_ledger(settings: Settings, file: Path) -> None:
-    """Load the file, and tell of it on the error stream."""
+def import_ledger(settings: Settings, file: Path, *, json: bool) -> None:
+    """Load the file, and tell of it on the error stream, or as JSON."""
     from ..runtime import engine_for_threads, open_ledger
 
     async def prepare() -> None:
@@ -51,6 +56,9 @@ def import_ledger(settings: Settings, file: Path) -> None:
         restored = restore(
             engine, file, on_progress=lambda what, done, size: bar.update(tasks[what], completed=done, total=size)
         )
+    if json:
+        show_json.show(answers.Restored(**{**restored._asdict(), "root": restored.root.hex()}))
+        return
     told = f"ledger {restored.ledger!r} has {count(restored.size, 'event')}, {restored.loaded:,} of them loaded now"
     _tell(told, restored.root)
 

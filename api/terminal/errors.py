@@ -15,6 +15,15 @@ EXIT_CODES = {
     3: "the database is missing, not migrated, or cannot be reached",
 }
 """Of all commands but `record`, which ends with the status of the command that it runs."""
+MEANINGS_OF_1 = {
+    "doctor": "something is wrong",
+    "import crud": "a row was refused; the others were brought in",
+    "import openlineage": "a line was refused; the others were recorded",
+    "rebuild": "with `--check`, something would change",
+    "verify": "there is a difference",
+}
+"""Command → what it says by 1, beside that the ledger refused."""
+SIGNAL_EXIT_CODES = {130: "Ctrl-C", 141: "whoever read the output went away"}
 RECORD_EXIT_CODES = {
     125: "`record` failed: nothing was run, or its outcome is not recorded",
     126: "the command cannot be executed",
@@ -38,6 +47,10 @@ def explain(error: Exception) -> tuple[int, str]:
     if isinstance(error, UsageProblem):
         return 2, str(error)
     if isinstance(error, _USAGE):
+        from .places import refuse_unknown_option
+
+        if (refused := refuse_unknown_option(error)) is not None:
+            return 2, str(refused)
         return 2, f"{error.format_message().rstrip('.?')}. See --help."  # type: ignore[attr-defined]
     # Here, since these take a second to import, and wrong usage should be told at once.
     from ...domain import (

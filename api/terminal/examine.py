@@ -7,7 +7,6 @@ import platform
 import time
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
-from typing import Literal, NamedTuple
 
 from rich.table import Table
 from rich.text import Text
@@ -20,6 +19,8 @@ from ...infrastructure.webhooks import list_endpoints
 from ...projections import ProjectionControl
 from ..runtime import PROJECTIONS
 from . import show_json
+from .answers import Finding, Findings
+from .progress import waiting
 from .show_text import clean, count, make_console
 
 _SLOW = 0.5
@@ -29,20 +30,12 @@ _BEHIND = 10_000
 """Events that a projection may be behind before somebody should know."""
 
 
-class Finding(NamedTuple):
-    """One thing that was looked at."""
-
-    subject: str
-    verdict: Literal["well", "warning", "wrong"]
-    told: str
-    remedy: str | None = None
-
-
 def examine_and_show(settings: Settings, *, json: bool) -> int:
     """A line for each finding; 1 where something is wrong."""
-    findings = asyncio.run(_examine_service(settings)) if settings.url is not None else list(_examine(settings))
+    with waiting("examine"):
+        findings = asyncio.run(_examine_service(settings)) if settings.url is not None else list(_examine(settings))
     if json:
-        show_json.show({"findings": [finding._asdict() for finding in findings]})
+        show_json.show(Findings(findings))
     else:
         _show(findings)
     return 1 if any(finding.verdict == "wrong" for finding in findings) else 0

@@ -11,6 +11,7 @@ import typer
 from .options import (
     Database,
     EventTypes,
+    Json,
     LedgerName,
     OfJob,
     RecordedSince,
@@ -22,6 +23,7 @@ from .options import (
 exports = typer.Typer(
     help="Write what is recorded to a file.",
     no_args_is_help=True,
+    rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
@@ -58,19 +60,20 @@ def events(
     since: RecordedSince = None,
     until: RecordedUntil = None,
     overwrite: Overwrite = False,
+    json: Json = False,
     database: Database = None,
     url: Url = None,
     ledger: LedgerName = None,
 ) -> None:
     """Write the ledger's events to a file, in constant memory, with a manifest beside it that proves what they are."""
-    settings = load_settings(ctx, remote=True, url=url, database_url=database, ledger=ledger)
+    settings = load_settings(ctx, url=url, database_url=database, ledger=ledger)
     from .exporting import export_events
 
     given: dict[str, Any] = {
         "actor": actor, "type": type or None, "job_id": job, "recorded_from": since, "recorded_before": until,
     }  # fmt: skip
     filters = {name: value for name, value in given.items() if value is not None}
-    export_events(settings, file, None if format is None else format.value, filters, overwrite=overwrite)
+    export_events(settings, file, None if format is None else format.value, filters, overwrite=overwrite, json=json)
 
 
 @exports.command("ledger")
@@ -78,6 +81,7 @@ def ledger_(
     ctx: typer.Context,
     file: Annotated[Path, typer.Argument(metavar="FILE", help="Where to, as `ledger.jsonl.gz`.", show_default=False)],
     overwrite: Overwrite = False,
+    json: Json = False,
     database: Database = None,
     ledger: LedgerName = None,
 ) -> None:
@@ -88,4 +92,4 @@ def ledger_(
     settings = load_settings(ctx, database_url=database, ledger=ledger)
     from .backups import export_ledger
 
-    export_ledger(settings, file, overwrite=overwrite)
+    export_ledger(settings, file, overwrite=overwrite, json=json)

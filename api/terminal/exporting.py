@@ -13,31 +13,46 @@ from rich.text import Text
 from ...domain import InvalidInput
 from ...infrastructure import Settings
 from ...projections import EventExport, appearing, export_to_file, manifest_path
+from . import show_json
+from .answers import Exported
+from .errors import UsageProblem
 from .progress import make_progress
-from .show_text import count, line, make_console
+from .show_text import count, leave_quietly, line, make_console
 
 _FORMATS = ("jsonl", "csv", "parquet")
 
 
 def export_events(
-    settings: Settings, file: str, format: str | None, filters: dict[str, Any], *, overwrite: bool
+    settings: Settings, file: str, format: str | None, filters: dict[str, Any], *, overwrite: bool, json: bool
 ) -> None:
-    """Write the file, and tell of it on the error stream."""
+    """Write the file, and tell of it on the error stream, or as JSON."""
+    if file == "-" and json:
+        raise UsageProblem("--json", "the output is the events themselves", "Name a file, or leave it out.")
     name = format or Path(file).suffix.removeprefix(".")
     if name not in _FORMATS:
         known = ", ".join(_FORMATS)
         raise InvalidInput(
             field="FILE", problem=f"{file!r} tells no format", remedy=f"End it in one of {known}, or say --format."
         )
-    if settings.url is not None:
-        asyncio.run(_from_service(settings, file, name, filters, overwrite=overwrite))
-    else:
-        asyncio.run(_from_database(settings, file, name, filters, overwrite=overwrite))
+    export = _from_database if settings.url is None else _from_service
+    told = asyncio.run(export(settings, file, name, filters, overwrite=overwrite))
+    if told is not None and json:
+        show_json.show(told)
+    elif told is not None:
+        make_console(stderr=True).print(Text(_sentence(told), "green"), soft_wrap=True)
+
+
+def _sentence(told: Exported) -> str:
+    name, manifest = line(told.file), told.manifest
+    if manifest is None:
+        return f"{name} holds what the ledger had at {count(told.size, 'event')}"
+    return f"{count(manifest.rows, 'event')} of {manifest.size:,} in {name}, manifest {manifest_path(told.file).name}"
 
 
 async def _from_database(
     settings: Settings, file: str, format: str, filters: dict[str, Any], *, overwrite: bool
-) -> None:
+) -> Exported | None:
+    """With a manifest; None where it went to the output."""
     from ..runtime import open_ledger
 
     columns = (TextColumn("events"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
@@ -51,23 +66,16 @@ async def _from_database(
                 **filters,
             }
             if file == "-":
-                export = EventExport(ledger.engine, **options)
-                async for chunk in export.chunks():
+                async for chunk in EventExport(ledger.engine, **options).chunks():
                     _write(chunk)
-                manifest = export.manifest
-            else:
-                manifest = await export_to_file(ledger.engine, file, overwrite=overwrite, **options)
-    assert manifest is not None, "it is there once all chunks were read"
-    if file != "-":
-        told = (
-            f"{count(manifest.rows, 'event')} of {manifest.size:,} in {line(file)}, manifest {manifest_path(file).name}"
-        )
-        make_console(stderr=True).print(Text(told, "green"), soft_wrap=True)
+                return None
+            manifest = await export_to_file(ledger.engine, file, overwrite=overwrite, **options)
+    return Exported(file=file, size=manifest.size, manifest=manifest)
 
 
 async def _from_service(
     settings: Settings, file: str, format: str, filters: dict[str, Any], *, overwrite: bool
-) -> None:
+) -> Exported | None:
     """As a download; the size that it holds is told, whose root the service gives."""
     from .service_reader import open_client
 
@@ -76,7 +84,7 @@ async def _from_service(
         async with open_client(settings) as client:
             if file == "-":
                 await client.export(_write, format, **filters)
-                return
+                return None
             with appearing(Path(file), overwrite=overwrite) as part:
 
                 def keep(chunk: bytes) -> None:
@@ -84,9 +92,14 @@ async def _from_service(
                     bar.advance(task, len(chunk))
 
                 size = await client.export(keep, format, **filters)
-    told = f"{line(file)} holds what the ledger had at {count(size, 'event')}"
-    make_console(stderr=True).print(Text(told, "green"), soft_wrap=True)
+    return Exported(file=file, size=size, manifest=None)
 
 
 def _write(chunk: bytes) -> None:
-    sys.stdout.buffer.write(chunk)
+    view = memoryview(chunk)
+    try:
+        while view:  # an output without a buffer takes a part
+            view = view[sys.stdout.buffer.write(view) :]
+        sys.stdout.buffer.flush()
+    except BrokenPipeError:
+        leave_quietly()

@@ -12,6 +12,7 @@ from .options import Actor, Database, Json, LedgerName, Url, load_settings
 imports = typer.Typer(
     help="Bring in what others recorded.",
     no_args_is_help=True,
+    rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
@@ -27,6 +28,7 @@ def openlineage(
     files: Annotated[
         list[Path], typer.Argument(metavar="FILE...", help="RunEvents, one JSON object a line.", show_default=False)
     ],
+    json: Json = False,
     database: Database = None,
     url: Url = None,
     ledger: LedgerName = None,
@@ -36,16 +38,17 @@ def openlineage(
 
     Lines that are refused are told with their reason, and left out; the exit status is 1 then.
     """
-    settings = load_settings(ctx, remote=True, url=url, database_url=database, ledger=ledger, actor=actor)
+    settings = load_settings(ctx, url=url, database_url=database, ledger=ledger, actor=actor)
     from .importing import import_openlineage
 
-    return import_openlineage(settings, files)
+    return import_openlineage(settings, files, json=json)
 
 
 @imports.command("ledger")
 def ledger_(
     ctx: typer.Context,
     file: Annotated[Path, typer.Argument(metavar="FILE", help="What `export ledger` wrote.", show_default=False)],
+    json: Json = False,
     database: Database = None,
 ) -> None:
     """Make the ledger of a backup anew, with its name, its positions, its hashes and its root, on either database.
@@ -55,7 +58,7 @@ def ledger_(
     settings = load_settings(ctx, database_url=database)
     from .backups import import_ledger
 
-    import_ledger(settings, file)
+    import_ledger(settings, file, json=json)
 
 
 @imports.command("crud")

@@ -15,6 +15,8 @@ from rich.text import Text
 from ...domain import Context, InvalidInput, LedgerBusy, StoreUnavailable, make_context
 from ...infrastructure import Settings
 from ..http.lineage import record_all
+from . import show_json
+from .answers import ImportedEvents, RefusedLine
 from .options import actor_of
 from .progress import make_progress
 from .show_text import count, line, make_console
@@ -35,20 +37,30 @@ Send = Callable[[list[Any]], Awaitable[list[str | None]]]
 """Records events, in their order, and tells of each why it was refused."""
 
 
-def import_openlineage(settings: Settings, files: list[Path]) -> int:
+def import_openlineage(settings: Settings, files: list[Path], *, json: bool) -> int:
     """Record them; 1 where some were refused."""
     for file in files:
         if not file.is_file():
             raise InvalidInput(field="FILE", problem=f"there is no file {file}", remedy="Name one that is there.")
-    done, refused = asyncio.run(_import(settings, files))
+    output = make_console()
+
+    def refuse(where: str, problem: str) -> None:
+        if json:
+            show_json.show_line(RefusedLine(kind="refused", where=where, problem=problem))
+        else:
+            output.print(Text(f"{where}: {line(problem)}"), soft_wrap=True)
+
+    done, refused = asyncio.run(_import(settings, files, refuse))
+    if json:
+        show_json.show_line(ImportedEvents(kind="summary", recorded=done - refused, refused=refused))
+        return 1 if refused else 0
     told = f"{count(done - refused, 'event')} recorded"
     console = make_console(stderr=True)
     console.print(Text(told + (f", {refused:,} refused" if refused else ""), "yellow" if refused else "green"))
     return 1 if refused else 0
 
 
-async def _import(settings: Settings, files: list[Path]) -> tuple[int, int]:
-    console = make_console()
+async def _import(settings: Settings, files: list[Path], refuse: Callable[[str, str], object]) -> tuple[int, int]:
     done = refused = 0
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
     async with _sender(settings) as send:
@@ -63,7 +75,7 @@ async def _import(settings: Settings, files: list[Path]) -> tuple[int, int]:
                         done += 1
                         if reason is not None:
                             refused += 1
-                            console.print(Text(f"{each.where}: {line(reason)}"), soft_wrap=True)
+                            refuse(each.where, reason)
                     bar.update(task, completed=group[-1].end)
     return done, refused
 

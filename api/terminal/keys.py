@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import timedelta
-from typing import Any, TypeVar
+from typing import TypeVar
 
-import msgspec
 from rich.table import Table
 from rich.text import Text
 from sqlalchemy import Connection
@@ -15,7 +14,7 @@ from ...infrastructure import ApiKey, NewKey, Settings, create_key, list_keys, r
 from ...infrastructure.database_errors import translated
 from ...infrastructure.event_store import utc_now
 from ...infrastructure.short_transactions import short_transaction
-from . import show_json
+from . import answers, show_json
 from .opened import opened
 from .show_text import line, local_time, make_console
 
@@ -49,9 +48,12 @@ def rotate_and_show(settings: Settings, key_id: str, overlap: float, by: str, *,
     )
 
 
-def revoke_and_show(settings: Settings, key_id: str) -> None:
+def revoke_and_show(settings: Settings, key_id: str, *, json: bool) -> None:
     """Revoke a key."""
     key = _write(settings, lambda each: revoke_key(each, settings.ledger, key_id, now=utc_now()))
+    if json:
+        show_json.show(answers.RevokedKey(key=_plain(key)))
+        return
     make_console().print(Text(f"Revoked: {line(key.name)} ({key.key_id})", "green"))
 
 
@@ -61,7 +63,7 @@ def show_keys(settings: Settings, *, json: bool) -> None:
         found = list_keys(connection, settings.ledger)
     now = utc_now()
     if json:
-        show_json.show({"keys": [_plain(each) for each in found]})
+        show_json.show(answers.Keys(keys=[_plain(each) for each in found]))
         return
     console = make_console()
     if not found:
@@ -85,7 +87,7 @@ def show_keys(settings: Settings, *, json: bool) -> None:
 
 def _show_new(new: NewKey, *, json: bool) -> None:
     if json:
-        show_json.show({"key": _plain(new.key), "secret": new.secret})
+        show_json.show(answers.NewKey(key=_plain(new.key), secret=new.secret))
         return
     console = make_console()
     scopes = " ".join(new.key.scopes)
@@ -94,8 +96,8 @@ def _show_new(new: NewKey, *, json: bool) -> None:
     console.print(Text("Keep it now: it is not shown again. Send it as `Authorization: Bearer …`.", "dim"))
 
 
-def _plain(key: ApiKey) -> dict[str, Any]:
-    return msgspec.to_builtins(key) | {"state": key.state(utc_now())}
+def _plain(key: ApiKey) -> answers.Key:
+    return show_json.key(key, utc_now())
 
 
 def _write(settings: Settings, work: Callable[[Connection], _T]) -> _T:

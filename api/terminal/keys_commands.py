@@ -12,7 +12,12 @@ HELP = """API keys of a ledger, for `serve` with EXECUTION_LEDGER_AUTH=on.
 
 A key is shown once, when it is made; the database has only its digest."""
 
-keys = typer.Typer(help=HELP, no_args_is_help=True)
+keys = typer.Typer(
+    help=HELP,
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 
 KeyId = Annotated[str, typer.Argument(metavar="KEY_ID", help="As `keys list` shows it.", show_default=False)]
 
@@ -71,9 +76,11 @@ def rotate(
 
 
 @keys.command()
-def revoke(ctx: typer.Context, key_id: KeyId, database: Database = None, ledger: LedgerName = None) -> None:
+def revoke(
+    ctx: typer.Context, key_id: KeyId, json: Json = False, database: Database = None, ledger: LedgerName = None
+) -> None:
     """Have a key work no longer: from then on in the database, within seconds in every running service."""
     settings = load_settings(ctx, database_url=database, ledger=ledger)
     from .keys import revoke_and_show
 
-    revoke_and_show(settings, key_id)
+    revoke_and_show(settings, key_id, json=json)

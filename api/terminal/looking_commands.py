@@ -45,7 +45,7 @@ def diff(
     job: Job,
     before: Annotated[str, typer.Argument(metavar="BEFORE", help="A version, or a time as 2026-01-31T08:00:00Z.")],
     after: Annotated[
-        str | None, typer.Argument(metavar="[AFTER]", help="The same; now, if left out.", show_default=False)
+        str | None, typer.Argument(metavar="AFTER", help="The same; now, if left out.", show_default=False)
     ] = None,
     by: By = Clock.RECORDED,
     json: Json = False,
@@ -54,7 +54,7 @@ def diff(
     ledger: LedgerName = None,
 ) -> None:
     """Show what changed in one execution between two versions or times."""
-    settings = load_settings(ctx, remote=True, url=url, database_url=database, ledger=ledger)
+    settings = load_settings(ctx, url=url, database_url=database, ledger=ledger)
     from ...projections.replay.moments import version_or_time
     from . import reading, show_diff, show_json
 
@@ -99,7 +99,7 @@ def audit(
     ledger: LedgerName = None,
 ) -> None:
     """Show who did what, when and why, and what it changed. Every filter must hold."""
-    settings = load_settings(ctx, remote=True, url=url, database_url=database, ledger=ledger)
+    settings = load_settings(ctx, url=url, database_url=database, ledger=ledger)
     from . import reading, show_audit, show_json
 
     given: dict[str, Any] = {
@@ -129,7 +129,7 @@ def stats(
     ledger: LedgerName = None,
 ) -> None:
     """Show how runs ended, how long they took and why they failed."""
-    settings = load_settings(ctx, remote=True, url=url, database_url=database, ledger=ledger)
+    settings = load_settings(ctx, url=url, database_url=database, ledger=ledger)
     from . import reading, show_json, show_stats
     from .windows import make_window
 
@@ -156,11 +156,12 @@ def tail(
     ledger: LedgerName = None,
 ) -> None:
     """Follow the ledger: show each event as it comes, until Ctrl-C. With --json, one object a line."""
-    settings = load_settings(ctx, remote=True, url=url, database_url=database, ledger=ledger)
+    settings = load_settings(ctx, url=url, database_url=database, ledger=ledger)
+    from ...projections.audit.filters import Filters
     from . import reading, show_tail
 
-    types = [each if "." in each else f"execution.{each}" for each in type or ()] or None
-    reading.run(settings, lambda reader: show_tail.follow(reader.follow(after, types, job), json=json))
+    types = list(Filters.of({"type": type or None}).type or ()) or None
+    reading.run(settings, lambda reader: show_tail.follow(reader.follow(after, types, job), json=json), shows=True)
 
 
 def replay(
@@ -180,7 +181,7 @@ def replay(
     ledger: LedgerName = None,
 ) -> None:
     """Play an execution again. At a terminal: space pauses, arrows step, + and - change the speed, q ends it."""
-    settings = load_settings(ctx, remote=True, url=url, database_url=database, ledger=ledger)
+    settings = load_settings(ctx, url=url, database_url=database, ledger=ledger)
     from . import reading, show_replay
 
     how = reading.Playing(speed or None, from_version, by.value, longest_wait)
@@ -188,4 +189,4 @@ def replay(
     async def play(reader: reading.Reader) -> None:
         await show_replay.play(await reader.player(job, how), json=json)
 
-    reading.run(settings, play)
+    reading.run(settings, play, shows=True)

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from .errors import UsageProblem
+from .places import calls_services, path_of, refuse_service
 
 if TYPE_CHECKING:
     from ...infrastructure import Settings
 
-_WHERE = "Where and who"
+WHERE = "Where and who"
+"""The panel of the help that these options stand in."""
 
 Database = Annotated[
     str | None,
@@ -21,7 +23,7 @@ Database = Annotated[
         metavar="URL",
         help="`sqlite:///file.db` or `postgresql://…`; else $EXECUTION_LEDGER_DATABASE_URL, "
         "else `execution-ledger.db` in this folder.",
-        rich_help_panel=_WHERE,
+        rich_help_panel=WHERE,
         show_default=False,
     ),
 ]
@@ -32,7 +34,7 @@ Url = Annotated[
         metavar="URL",
         help="A service to ask in place of a database, as `http://127.0.0.1:8470`; else $EXECUTION_LEDGER_URL. Its key "
         "is $EXECUTION_LEDGER_KEY.",
-        rich_help_panel=_WHERE,
+        rich_help_panel=WHERE,
         show_default=False,
     ),
 ]
@@ -42,7 +44,7 @@ LedgerName = Annotated[
         "--ledger",
         metavar="NAME",
         help="The ledger to use; else $EXECUTION_LEDGER_LEDGER, else `default`.",
-        rich_help_panel=_WHERE,
+        rich_help_panel=WHERE,
         show_default=False,
     ),
 ]
@@ -52,7 +54,7 @@ Actor = Annotated[
         "--actor",
         metavar="NAME",
         help="Who is recorded as the actor; else $EXECUTION_LEDGER_ACTOR, else your login name.",
-        rich_help_panel=_WHERE,
+        rich_help_panel=WHERE,
         show_default=False,
     ),
 ]
@@ -85,7 +87,7 @@ class Given:
     url: str | None = None
 
 
-def load_settings(ctx: typer.Context, *, remote: bool = False, **options: object) -> Settings:
+def load_settings(ctx: typer.Context, **options: object) -> Settings:
     """Settings of the environment, under the options of the command line; refused where a service is named in vain."""
     from pydantic import ValidationError
 
@@ -95,6 +97,8 @@ def load_settings(ctx: typer.Context, *, remote: bool = False, **options: object
     before = {"database_url": given.database, "ledger": given.ledger, "actor": given.actor, "url": given.url}
     chosen = {name: value for name, value in before.items() if value is not None}
     chosen |= {name: value for name, value in options.items() if value is not None}
+    if "database_url" in chosen:
+        chosen.setdefault("url", None)  # that of the environment
     try:
         settings = Settings(**chosen)  # type: ignore[arg-type]
     except ValidationError as error:
@@ -102,10 +106,9 @@ def load_settings(ctx: typer.Context, *, remote: bool = False, **options: object
         name = str(first["loc"][0])
         where = f"--{name.split('_')[0]}" if name in chosen else f"EXECUTION_LEDGER_{name.upper()}"
         raise UsageProblem(where, first["msg"], "See docs/settings.md.") from error
-    if settings.url is not None and not remote:
-        where = "--url" if "url" in chosen else "EXECUTION_LEDGER_URL"
-        raise UsageProblem(where, "this command works on a database", "Leave it out, and name the database.")
-    if "url" in chosen and "database_url" in chosen:
+    if settings.url is not None and not calls_services(ctx.command):
+        raise refuse_service(path_of(ctx), "--url" if "url" in chosen else "EXECUTION_LEDGER_URL")
+    if settings.url is not None and "database_url" in chosen:
         raise UsageProblem("--url", "is given beside --database", "Name one of them.")
     return settings
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from contextlib import nullcontext
 from datetime import datetime
 from typing import Any, NamedTuple, TypeVar
 
@@ -23,6 +24,7 @@ from ...projections import (
     StepSpan,
     Timeline,
 )
+from .progress import waiting
 
 _T = TypeVar("_T")
 GROUPS, TOP = 1_000, 5
@@ -182,8 +184,11 @@ async def numbers_of(statistics: Any, window: Window) -> Numbers:
     return Numbers(window, whole, groups, reasons, await statistics.longest_runs(*between, limit=TOP, **only))
 
 
-def run(settings: Settings, read: Callable[[Reader], Awaitable[_T]]) -> _T:
-    """Open the ledger, or call the service, read, close. A database that is missing is not made."""
+def run(settings: Settings, read: Callable[[Reader], Awaitable[_T]], *, shows: bool = False) -> _T:
+    """Open the ledger, or call the service, read, close. A database that is missing is not made.
+
+    `shows`: `read` prints by itself what it reads, so that nobody has to be told that it takes long.
+    """
 
     async def reading() -> _T:
         if settings.url is None:
@@ -197,4 +202,5 @@ def run(settings: Settings, read: Callable[[Reader], Awaitable[_T]]) -> _T:
         async with open_client(settings) as client:
             return await read(ServiceReader(client))
 
-    return asyncio.run(reading())
+    with nullcontext() if shows else waiting("read"):
+        return asyncio.run(reading())

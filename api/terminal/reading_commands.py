@@ -27,7 +27,7 @@ def status(
     ledger: LedgerName = None,
 ) -> None:
     """Show what is known of one execution now."""
-    settings = load_settings(ctx, remote=True, url=url, database_url=database, ledger=ledger)
+    settings = load_settings(ctx, url=url, database_url=database, ledger=ledger)
     from . import reading, show_json, show_status
 
     found = reading.run(settings, lambda reader: reader.status(job))
@@ -59,7 +59,7 @@ def history(
     ledger: LedgerName = None,
 ) -> None:
     """List executions, the newest first."""
-    settings = load_settings(ctx, remote=True, url=url, database_url=database, ledger=ledger)
+    settings = load_settings(ctx, url=url, database_url=database, ledger=ledger)
     from . import reading, show_history, show_json
 
     filters = {"status": status or None, "run_name_prefix": name_prefix, "parent_job_id": parent}
@@ -86,7 +86,7 @@ def timeline(
     ledger: LedgerName = None,
 ) -> None:
     """Show what happened in one execution: every event, the time in each status, the steps."""
-    settings = load_settings(ctx, remote=True, url=url, database_url=database, ledger=ledger)
+    settings = load_settings(ctx, url=url, database_url=database, ledger=ledger)
     from . import reading, show_json, show_timeline
 
     found = reading.run(settings, lambda reader: reader.timeline(job, limit, from_version))
@@ -100,7 +100,7 @@ def ledger_(
     ctx: typer.Context, json: Json = False, database: Database = None, url: Url = None, ledger: LedgerName = None
 ) -> None:
     """Show the ledger in numbers: its size, its executions by status, and the root over all its events."""
-    settings = load_settings(ctx, remote=True, url=url, database_url=database, ledger=ledger)
+    settings = load_settings(ctx, url=url, database_url=database, ledger=ledger)
     from . import reading, show_json, show_ledger
 
     found = reading.run(settings, lambda reader: reader.ledger())

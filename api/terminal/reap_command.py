@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from .errors import explain, print_error
-from .options import Database, Given, load_settings
+from .options import Database, Given, Json, load_settings
 
 HELP = """End the runs whose lease expired: their `record`, or another worker, is gone.
 
@@ -20,6 +20,7 @@ def reap(
     watch: Annotated[
         bool, typer.Option("--watch", metavar="", help="Go on, every $EXECUTION_LEDGER_REAP_INTERVAL seconds.")
     ] = False,
+    json: Json = False,
     database: Database = None,
     ledger: Annotated[
         str | None,
@@ -44,7 +45,7 @@ def reap(
     from ..runtime import open_ledger
     from .show_reaped import ReapedLines
 
-    lines = ReapedLines(settings.ledger)
+    lines = ReapedLines(settings.ledger, json=json)
 
     async def run() -> None:
         async with open_ledger(settings, create=False) as opened:

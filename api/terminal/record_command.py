@@ -8,7 +8,7 @@ import typer
 
 from ..recording.arguments import Plan, parse_pairs, parse_size, parse_steps
 from .errors import explain, print_error
-from .options import Actor, Database, LedgerName, actor_of, load_settings
+from .options import Actor, Database, LedgerName, Url, actor_of, load_settings
 
 HELP = """Run a command and record it: its start, its output, its steps and how it ended.
 
@@ -102,6 +102,7 @@ def record(
     ] = 30,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", metavar="", help="Say nothing but warnings.")] = False,
     database: Database = None,
+    url: Url = None,
     ledger: LedgerName = None,
     actor: Actor = None,
 ) -> None:
@@ -120,7 +121,7 @@ def record(
         ledger_wait=ledger_wait,
         quiet=quiet,
     )
-    settings = load_settings(ctx, database_url=database, ledger=ledger, actor=actor)
+    settings = load_settings(ctx, url=url, database_url=database, ledger=ledger, actor=actor)
     import asyncio
 
     from ...domain import LedgerError

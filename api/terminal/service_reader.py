@@ -10,6 +10,7 @@ from ...infrastructure import Settings
 from ...projections import Diff, EventPage, MonotonicClock, Player, RecordedEvent, Timeline
 from ...projections.replay.reels import Target
 from ..client import AsyncLedgerClient
+from .options import actor_of
 from .reading import (
     DeletedExecution,
     History,
@@ -30,12 +31,13 @@ _PATIENCE = 5.0
 """Seconds for which a service that does not answer is asked again."""
 
 
-def open_client(settings: Settings) -> AsyncLedgerClient:
+def open_client(settings: Settings, *, patience: float = _PATIENCE) -> AsyncLedgerClient:
     """A client of the service that the settings name: a context."""
     assert settings.url is not None
     key = None if settings.key is None else settings.key.get_secret_value()
     ledger = settings.ledger if "ledger" in settings.model_fields_set else None
-    return AsyncLedgerClient(settings.url, key=key, ledger=ledger, patience=_PATIENCE)
+    actor = actor_of(settings) if key is None else settings.actor  # whoever has a key is known by it
+    return AsyncLedgerClient(settings.url, key=key, ledger=ledger, actor=actor, patience=patience)
 
 
 class ServiceReader(Reader):

@@ -5,14 +5,16 @@ from __future__ import annotations
 from rich.text import Text
 
 from ...infrastructure import Reaped
+from . import show_json
 from .show_text import STATUS_STYLES, clean, local_time, make_console, symbol
 
 
 class ReapedLines:
-    """Printed as they come; `ledger` is the one that need not be named."""
+    """Printed as they come; `ledger` is the one that need not be named. With `json`, one object a line."""
 
-    def __init__(self, ledger: str) -> None:
+    def __init__(self, ledger: str, *, json: bool) -> None:
         self._ledger = ledger
+        self._json = json
         self._console = make_console()
         self._count = 0
 
@@ -21,6 +23,9 @@ class ReapedLines:
         if reaped.status is None:
             return
         self._count += 1
+        if self._json:
+            show_json.show_line(show_json.reaped(reaped))
+            return
         where = "" if reaped.ledger == self._ledger else f" in ledger {clean(reaped.ledger)}"
         line = Text.assemble(
             (f"{symbol(reaped.status, self._console)} {reaped.status}", STATUS_STYLES[reaped.status]),
@@ -31,5 +36,5 @@ class ReapedLines:
 
     def close(self) -> None:
         """Say so where there was nothing to do."""
-        if not self._count:
+        if not self._count and not self._json:
             self._console.print("No run's lease has expired.")

@@ -8,20 +8,18 @@ import sys
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
-import msgspec
 from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.panel import Panel
 from rich.text import Text
 
-from ...infrastructure import EXECUTIONS
 from ...projections import Frame, Player
+from . import show_json
 from .show_spans import progress_bar
 from .show_status import status_text
 from .show_tail import event_line
-from .show_text import LedgerConsole, block, line, local_time, make_console, write_out
+from .show_text import LedgerConsole, block, line, local_time, make_console
 
 _EVENTS = 12
 """Events that are on the screen."""
@@ -35,21 +33,12 @@ async def play(player: Player, *, json: bool) -> None:
     if json or not console.is_terminal:
         async for frame in player:
             if json:
-                write_out(msgspec.json.encode(_plain(frame)).decode() + "\n", sys.stdout)
+                show_json.show_line(show_json.frame(frame))
             else:
                 console.print(event_line(frame.event, console), soft_wrap=True)
-            sys.stdout.flush()
+                sys.stdout.flush()
         return
     await _Screen(player, console).run()
-
-
-def _plain(frame: Frame) -> dict[str, Any]:
-    known = None if frame.state is None else {name: frame.state[name] for name in _columns()}
-    return {"at": frame.at, "event": frame.event, "execution": known}
-
-
-def _columns() -> list[str]:
-    return [column.name for column in EXECUTIONS.table.columns]
 
 
 class _Screen:
@@ -62,12 +51,17 @@ class _Screen:
         self._ended = False
         self._quit = asyncio.Event()
         self._more = asyncio.Event()
+        """Set once there is a frame."""
 
     async def run(self) -> None:
         """Until it is quit, or has ended and no key is left to press."""
         keys = sys.stdin.isatty()
+        reading, waiting = asyncio.create_task(self._read()), asyncio.create_task(self._more.wait())
+        await asyncio.wait({reading, waiting}, return_when=asyncio.FIRST_COMPLETED)
+        waiting.cancel()
+        if not self._frames:
+            return await reading  # there is nothing to show, but perhaps an error
         with self._keys() if keys else _nothing(), Live(console=self._console, auto_refresh=False) as live:
-            reading = asyncio.create_task(self._read())
             waiting = asyncio.create_task(self._quit.wait())
             try:
                 while not (reading.done() or self._quit.is_set()):
@@ -86,6 +80,7 @@ class _Screen:
             while self._frames and self._frames[-1].event.version >= frame.event.version:
                 self._frames.pop()  # it was wound back
             self._frames.append(frame)
+            self._more.set()
 
     def _press(self, key: bytes) -> None:
         player = self._player
@@ -125,8 +120,6 @@ class _Screen:
             termios.tcsetattr(terminal, termios.TCSADRAIN, before)
 
     def _render(self) -> RenderableType:
-        if not self._frames:
-            return Text("…", "dim")
         frame, player = self._frames[-1], self._player
         parts: list[RenderableType] = []
         if frame.state is not None:

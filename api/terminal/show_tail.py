@@ -6,11 +6,11 @@ import sys
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
-import msgspec
 from rich.text import Text
 
 from ...projections import RecordedEvent
-from .show_text import LedgerConsole, line, make_console, write_out
+from . import show_json
+from .show_text import LedgerConsole, line, make_console
 from .show_timeline import describe
 
 
@@ -20,10 +20,10 @@ async def follow(events: AsyncGenerator[RecordedEvent, None], *, json: bool) -> 
     async with aclosing(events):
         async for event in events:
             if json:
-                write_out(msgspec.json.encode(event).decode() + "\n", sys.stdout)
+                show_json.show_line(event)
             else:
                 console.print(event_line(event, console), soft_wrap=True)
-            sys.stdout.flush()
+                sys.stdout.flush()
 
 
 def event_line(event: RecordedEvent, console: LedgerConsole) -> Text:

@@ -23,7 +23,7 @@ def doctor(
     ctx: typer.Context, json: Json = False, database: Database = None, url: Url = None, ledger: LedgerName = None
 ) -> int:
     """Look for what is wrong with this installation, and tell the remedy. The exit status is 1 where something is."""
-    settings = load_settings(ctx, remote=True, url=url, database_url=database, ledger=ledger)
+    settings = load_settings(ctx, url=url, database_url=database, ledger=ledger)
     from .examine import examine_and_show
 
     return examine_and_show(settings, json=json)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import msgspec
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
@@ -17,7 +17,7 @@ from ...infrastructure import Settings
 from ...projections import ProjectionControl, ProjectionStatus, Rebuild, RebuildReport
 from ...projections import verify as find_differences
 from ..runtime import PROJECTIONS
-from . import show_json
+from . import answers, show_json
 from .opened import opened
 from .progress import make_progress
 from .show_text import count, line, local_time, make_console
@@ -51,8 +51,7 @@ def verify_and_show(settings: Settings, *, hashes: bool, json: bool) -> int:
             found.append(None)
             console.print(Text(line(str(difference)), "red"))
     if json:
-        answer = {"ledger": settings.ledger, "executions": done, "differences": found}
-        show_json.show(msgspec.to_builtins(answer, enc_hook=str))
+        show_json.show(answers.Verified(ledger=settings.ledger, executions=done, differences=found))
     elif found:
         console.print(Text(f"{count(len(found), 'difference')} in {count(done, 'execution')}.", "bold red"))
     else:
@@ -60,40 +59,50 @@ def verify_and_show(settings: Settings, *, hashes: bool, json: bool) -> int:
     return 1 if found else 0
 
 
-def rebuild_and_show(settings: Settings, projection: str, *, check: bool, keep: bool) -> int:
-    """Build, tell what differs, and swap it in unless it is only to be checked."""
+def rebuild_and_show(settings: Settings, projection: str, *, check: bool, keep: bool, json: bool) -> int:
+    """Build, tell what differs, and swap it in unless it is only to be checked; 1 where something would change."""
     console = make_console()
     with opened(settings) as engine:
         rebuild = _rebuild(engine, settings, projection)
         with _progress(projection) as show:
             rebuild.build(lambda progress: show(progress.done, progress.total))
         report = rebuild.report()
-        _show_report(console, report)
-        if check:
+        if not json:
+            _show_report(console, report)
+        if not check:
+            rebuild.swap()
+        if check or not keep:
             rebuild.finish()
-            return 1 if report.differences else 0
-        rebuild.swap()
-        if keep:
-            console.print(Text("Swapped in. --roll-back puts back what it replaced, --finish forgets it.", "green"))
-        else:
-            rebuild.finish()
-            console.print(Text("Swapped in.", "green"))
-    return 0
+    if json:
+        _show_outcome(settings, projection, "checked" if check else "kept" if keep else "swapped in", report)
+    elif not check:
+        after = " --roll-back puts back what it replaced, --finish forgets it." if keep else ""
+        console.print(Text(f"Swapped in.{after}", "green"))
+    return 1 if check and report.differences else 0
 
 
-def end_rebuild(settings: Settings, projection: str, *, roll_back: bool) -> int:
+def end_rebuild(settings: Settings, projection: str, *, roll_back: bool, json: bool) -> int:
     """Roll back what was swapped in, or forget what it replaced."""
-    console = make_console()
+    left = None
     with opened(settings) as engine:
         rebuild = _rebuild(engine, settings, projection)
         if roll_back:
             left = rebuild.roll_back()
-            gone_on = f" {count(left, 'execution')} had gone on since, and stayed." if left else ""
-            console.print(Text(f"Rolled back.{gone_on}", "green"))
         else:
             rebuild.finish()
-            console.print(Text("Finished.", "green"))
+    if json:
+        _show_outcome(settings, projection, "rolled back" if roll_back else "finished", left=left)
+        return 0
+    gone_on = f" {count(left, 'execution')} had gone on since, and stayed." if left else ""
+    make_console().print(Text(f"Rolled back.{gone_on}" if roll_back else "Finished.", "green"))
     return 0
+
+
+def _show_outcome(
+    settings: Settings, projection: str, outcome: Any, report: RebuildReport | None = None, left: int | None = None
+) -> None:
+    told = {"ledger": settings.ledger, "projection": projection, "outcome": outcome}
+    show_json.show(answers.Rebuilt(**told, report=report, left=left))
 
 
 def _rebuild(engine: Engine, settings: Settings, name: str) -> Rebuild:
@@ -117,23 +126,43 @@ def _show_report(console: Any, report: RebuildReport) -> None:
 
 def show_projections(settings: Settings, retry: str | None, *, json: bool) -> None:
     """A line for each, the longest lag first."""
-    console = make_console()
-    with opened(settings) as engine:
-        control = ProjectionControl(engine, PROJECTIONS)
-        if retry is not None and not control.retry(retry, settings.ledger):
-            console.print(Text(f"{line(retry)} has not stopped.", "dim"))
-        found = control.statuses(settings.ledger)
+    ask = _projections if settings.url is None else _projections_of_service
+    found, retried = ask(settings, retry)
     if json:
-        show_json.show(
-            {"projections": [msgspec.to_builtins(each) | {"lag": each.lag, "stopped": each.stopped} for each in found]}
-        )
+        told = [show_json.projection(each) for each in found]
+        show_json.show(answers.Projections(projections=told, retried=retried))
         return
+    console = make_console()
+    if retried is False:
+        console.print(Text(f"{line(retry)} has not stopped.", "dim"))
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
     for name in ("projection", "position", "lag", "state"):
         table.add_column(name, justify="right" if name in ("position", "lag") else "left", no_wrap=name != "state")
     for each in found:
         table.add_row(each.projection, f"{each.position:,}", f"{each.lag:,}", _state(each))
     console.print(table if found else Text("Nothing is recorded in this ledger yet.", "dim"))
+
+
+def _projections(settings: Settings, retry: str | None) -> tuple[list[ProjectionStatus], bool | None]:
+    """How they are, and whether one that was to try again had stopped."""
+    with opened(settings) as engine:
+        control = ProjectionControl(engine, PROJECTIONS)
+        retried = None if retry is None else control.retry(retry, settings.ledger)
+        return control.statuses(settings.ledger), retried
+
+
+def _projections_of_service(settings: Settings, retry: str | None) -> tuple[list[ProjectionStatus], bool | None]:
+    from .service_reader import open_client
+
+    async def ask() -> tuple[list[ProjectionStatus], bool | None]:
+        async with open_client(settings) as client:
+            found = await client.projections()
+            if retry is None:
+                return found, None
+            stopped = any(each.projection == retry and each.stopped for each in found)
+            return await client.retry_projection(retry), stopped
+
+    return asyncio.run(ask())
 
 
 def _state(status: ProjectionStatus) -> Text:

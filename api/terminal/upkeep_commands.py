@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from .options import Database, Json, LedgerName, load_settings
+from .options import Database, Json, LedgerName, Url, load_settings
 
 VERIFY_HELP = """Compare history, streams, steps and counters with the events, and the events with their hashes.
 
@@ -37,7 +37,7 @@ def verify(
 def rebuild(
     ctx: typer.Context,
     projection: Annotated[
-        str, typer.Argument(metavar="[PROJECTION]", help="One that `projections` shows.", show_default=True)
+        str, typer.Argument(metavar="PROJECTION", help="One that `projections` shows.", show_default=True)
     ] = "execution_history",
     check: Annotated[
         bool, typer.Option("--check", metavar="", help="Only tell what would change; the exit status is 1 then.")
@@ -49,6 +49,7 @@ def rebuild(
     finish: Annotated[
         bool, typer.Option("--finish", metavar="", help="Forget what it replaced, or give up one that was killed.")
     ] = False,
+    json: Json = False,
     database: Database = None,
     ledger: LedgerName = None,
 ) -> int:
@@ -60,8 +61,8 @@ def rebuild(
     if sum((check, keep, roll_back, finish)) > 1:
         raise UsageProblem("options", "only one of --check, --keep, --roll-back, --finish", "Choose one.")
     if roll_back or finish:
-        return end_rebuild(settings, projection, roll_back=roll_back)
-    return rebuild_and_show(settings, projection, check=check, keep=keep)
+        return end_rebuild(settings, projection, roll_back=roll_back, json=json)
+    return rebuild_and_show(settings, projection, check=check, keep=keep, json=json)
 
 
 def projections(
@@ -72,10 +73,11 @@ def projections(
     ] = None,
     json: Json = False,
     database: Database = None,
+    url: Url = None,
     ledger: LedgerName = None,
 ) -> None:
     """Show how far each projection has read the ledger."""
-    settings = load_settings(ctx, database_url=database, ledger=ledger)
+    settings = load_settings(ctx, url=url, database_url=database, ledger=ledger)
     from .upkeep import show_projections
 
     show_projections(settings, retry, json=json)

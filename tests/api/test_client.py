@@ -378,6 +378,19 @@ def test_a_write_that_cannot_be_told_apart_is_not_sent_again(make: Any, service:
     lossy.close()
 
 
+def test_what_is_no_text_is_refused_by_name(client: Any) -> None:
+    for call, field in (
+        (lambda: client.create_execution({"job_id": "a", "run_name": "\udcff"}), "run_name"),
+        (lambda: client.get_execution_by_job_id("\udcff"), "job_id"),
+        (lambda: client.finish_step("a", "\udcff"), "step_id"),
+        (lambda: client.audit(actor="\udcff"), "actor"),
+        (lambda: client.add_note("a", "text", actor="\udcff"), "X-Actor"),
+    ):
+        with pytest.raises(InvalidInput, match="lone surrogate") as refused:
+            call()
+        assert refused.value.details["field"] == field
+
+
 def test_a_service_that_is_away_is_waited_for_as_long_as_patience_says(make: Any) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"http://127.0.0.1:{taken.getsockname()[1]}"

@@ -28,6 +28,7 @@ from execution_ledger.infrastructure.tables import execution_events
 from execution_ledger.projections import LedgerQueries, RecordedEvent
 from support import Database
 from support.http_service import running
+from support.json_answers import check_answer, command_of
 
 T = TypeVar("T")
 _TAKE_TERMINAL = """
@@ -99,10 +100,12 @@ class Cli:
         return out if status == 0 else err
 
     def json(self, *arguments: str) -> Any:
-        """The same as a program gets it, from a process."""
+        """The same as a program gets it, from a process; as the schema says."""
         ran = self.run(*arguments, "--json")
         assert (ran.returncode, ran.stderr) == (0, b"")
-        return json.loads(ran.stdout)
+        answer = json.loads(ran.stdout)
+        check_answer(command_of(arguments), answer)
+        return answer
 
     def start(self, *arguments: str, **options: Any) -> subprocess.Popen[bytes]:
         pipes = ("stdout", "stderr")
@@ -200,7 +203,8 @@ def cli_anywhere(request: pytest.FixtureRequest, cli_on_both: Cli) -> Iterator[C
     if request.param == "database":
         yield cli_on_both
         return
-    with running(Settings(database_url=cli_on_both.url, actor=None)) as address:
+    # It reaps nothing by itself, so that a test knows who did.
+    with running(Settings(database_url=cli_on_both.url, actor=None, reap_interval=86_400)) as address:
         cli_on_both.env["EXECUTION_LEDGER_URL"] = address
         yield cli_on_both
 

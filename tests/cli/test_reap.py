@@ -49,28 +49,28 @@ def reaped(cli: Cli) -> str:
 
     def reap() -> bool:
         nonlocal said
-        said = cli.text("reap")
+        said = cli.text("reap", "--database", cli.url)
         return said != "No run's lease has expired.\n"
 
     until(reap)
     return said
 
 
-def test_a_run_is_leased_while_its_command_runs_and_not_after(cli_on_both: Cli) -> None:
-    cli = cli_on_both
+def test_a_run_is_leased_while_its_command_runs_and_not_after(cli_anywhere: Cli) -> None:
+    cli = cli_anywhere
     process = start(cli, "--job-id", "j", ttl=0.5)
     (lease,) = leases(cli)
     assert lease.holder.startswith(f"record {process.pid} on ")
     until(lambda: leases(cli)[0].expires_at > lease.expires_at)  # renewed
-    assert cli.text("reap") == "No run's lease has expired.\n"
+    assert cli.text("reap", "--database", cli.url) == "No run's lease has expired.\n"
     process.communicate(b"go on\n", timeout=30)
     assert process.returncode == 0
     assert leases(cli) == []
     assert [event.name for event in cli.events() if event.name != "noted"] == ["created", "started", "completed"]
 
 
-def test_a_run_whose_record_was_killed_is_ended_by_the_reaper(cli_on_both: Cli) -> None:
-    cli = cli_on_both
+def test_a_run_whose_record_was_killed_is_ended_by_the_reaper(cli_anywhere: Cli) -> None:
+    cli = cli_anywhere
     process = start(cli, "--job-id", "j")
     process.kill()
     process.communicate()
@@ -83,11 +83,11 @@ def test_a_run_whose_record_was_killed_is_ended_by_the_reaper(cli_on_both: Cli) 
     ended = cli.events()[-1]
     assert (ended.name, ended.actor, ended.reason) == ("failed", "ada", "its lease expired")
     assert leases(cli) == []
-    assert cli.text("reap") == "No run's lease has expired.\n"
+    assert cli.text("reap", "--database", cli.url) == "No run's lease has expired.\n"
 
 
-def test_a_record_that_was_merely_stalled_goes_on_where_nobody_noticed(cli_on_both: Cli) -> None:
-    cli = cli_on_both
+def test_a_record_that_was_merely_stalled_goes_on_where_nobody_noticed(cli_anywhere: Cli) -> None:
+    cli = cli_anywhere
     process = start(cli, ttl=0.5)
     suspend(process.send_signal, cli.url)
     (lease,) = leases(cli)
@@ -100,8 +100,8 @@ def test_a_record_that_was_merely_stalled_goes_on_where_nobody_noticed(cli_on_bo
 
 
 @pytest.mark.parametrize("steps", [False, True])
-def test_a_record_that_was_reaped_while_it_stalled_tells_its_outcome_late(cli_on_both: Cli, steps: bool) -> None:
-    cli = cli_on_both
+def test_a_record_that_was_reaped_while_it_stalled_tells_its_outcome_late(cli_anywhere: Cli, steps: bool) -> None:
+    cli = cli_anywhere
     process = start(cli, "--job-id", "j", *(("--step", "one") if steps else ()))
     if steps:
         until(lambda: "step_started" in [event.name for event in cli.events()])

@@ -23,8 +23,8 @@ def result(run: ExecutionHistory) -> dict[str, object]:
     return run.result
 
 
-def test_a_command_is_created_started_noted_and_completed(cli_on_both: Cli) -> None:
-    cli = cli_on_both
+def test_a_command_is_created_started_noted_and_completed(cli_anywhere: Cli) -> None:
+    cli = cli_anywhere
     ran = cli.run(
         *("record", "--name", "nightly", "--job-id", "n-1", "--attempt", "2", "--reason", "by hand"),
         *("--input", "day=monday", "--attribute", "team=blue", "--parent", "week-7"),
@@ -48,7 +48,8 @@ def test_a_command_is_created_started_noted_and_completed(cli_on_both: Cli) -> N
     assert (cli.output("stdout"), cli.output("stderr")) == ("out\n", "err\n")
 
 
-def test_a_failure_keeps_the_exit_status_and_the_last_lines_of_the_error_stream(cli: Cli) -> None:
+def test_a_failure_keeps_the_exit_status_and_the_last_lines_of_the_error_stream(cli_anywhere: Cli) -> None:
+    cli = cli_anywhere
     ran = cli.run("record", "-q", "--", *py("import sys; print(*range(9), sep='\\n', file=sys.stderr); sys.exit(7)"))
     assert ran.returncode == 7
     assert ran.stderr.decode().split() == [str(n) for n in range(9)]  # --quiet: nothing of ours
@@ -95,8 +96,8 @@ def test_without_output_there_are_no_notes(cli: Cli) -> None:
     assert [event.name for event in cli.events()] == ["created", "started", "completed"]
 
 
-def test_steps_are_recorded_with_their_outcomes_and_their_progress(cli_on_both: Cli) -> None:
-    cli = cli_on_both
+def test_steps_are_recorded_with_their_outcomes_and_their_progress(cli_anywhere: Cli) -> None:
+    cli = cli_anywhere
     show = py("import os; print(os.environ['EXECUTION_LEDGER_STEP_ID'])")
     ran = cli.run("record", "--name", "etl", "--step", "extract", "--", *show, "--step=load", "--", *show)
     assert ran.returncode == 0
@@ -116,7 +117,8 @@ def test_steps_are_recorded_with_their_outcomes_and_their_progress(cli_on_both: 
     assert events == sorted(events, key=lambda event: event.at)
 
 
-def test_the_first_step_that_fails_fails_the_run_and_later_ones_are_not_started(cli: Cli) -> None:
+def test_the_first_step_that_fails_fails_the_run_and_later_ones_are_not_started(cli_anywhere: Cli) -> None:
+    cli = cli_anywhere
     bad = ["sh", "-c", "echo broken >&2; exit 3"]
     ran = cli.run(
         "record",
@@ -184,7 +186,8 @@ asyncio.run(main())
 """
 
 
-def test_an_end_that_somebody_else_recorded_stays_and_the_outcome_is_kept_beside_it(cli: Cli) -> None:
+def test_an_end_that_somebody_else_recorded_stays_and_the_outcome_is_kept_beside_it(cli_anywhere: Cli) -> None:
+    cli = cli_anywhere
     ran = cli.run("record", "--job-id", "j", "--", *py(END_IT + "print('still here')"))
     assert ran.returncode == 0
     assert "warning: j was stopped already; the outcome is kept as its late outcome." in ran.stderr.decode()
@@ -195,7 +198,8 @@ def test_an_end_that_somebody_else_recorded_stays_and_the_outcome_is_kept_beside
     assert cli.output("stdout") == "still here\n"
 
 
-def test_steps_of_a_run_that_somebody_else_ended_are_noted_on_the_run(cli: Cli) -> None:
+def test_steps_of_a_run_that_somebody_else_ended_are_noted_on_the_run(cli_anywhere: Cli) -> None:
+    cli = cli_anywhere
     steps = ["--step", "a", "--", *py(END_IT + "print('from a')"), "--step", "b", "--", "echo", "from b"]
     ran = cli.run("record", "--job-id", "j", *steps)
     assert ran.returncode == 0, ran.stderr
@@ -227,8 +231,8 @@ def test_eight_first_records_at_once_on_a_file_that_does_not_exist(cli: Cli) -> 
     assert {run.status for run in cli.executions()} == {"completed"}
 
 
-def test_a_taken_job_id_is_refused_and_nothing_is_run(cli_on_both: Cli) -> None:
-    cli = cli_on_both
+def test_a_taken_job_id_is_refused_and_nothing_is_run(cli_anywhere: Cli) -> None:
+    cli = cli_anywhere
     assert cli.run("record", "--job-id", "j", "--", "true").returncode == 0
     again = cli.run("record", "--job-id", "j", "--", "touch", "made")
     assert again.returncode == 125

@@ -96,7 +96,8 @@ def test_the_third_signal_kills(cli: Cli) -> None:
     assert process.returncode == 128 + signal.SIGKILL
 
 
-def test_after_a_signal_no_further_step_is_started(cli: Cli) -> None:
+def test_after_a_signal_no_further_step_is_started(cli_anywhere: Cli) -> None:
+    cli = cli_anywhere
     process = start(cli, "--step", "a", "--", *waiting("sys.exit(0)"), "--step", "b", "--", "touch", "made")
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=30)
@@ -163,8 +164,8 @@ def test_a_command_at_a_terminal_reads_the_keyboard(cli: Cli, question: str) -> 
     assert cli.only().status == "completed"
 
 
-def test_killing_record_leaves_nothing_half_written(cli_on_both: Cli) -> None:
-    cli = cli_on_both
+def test_killing_record_leaves_nothing_half_written(cli_anywhere: Cli) -> None:
+    cli = cli_anywhere
     process = start(cli, "--max-output", "1G", "--", "sh", "-c", "echo ready; yes 'another line'")
     assert process.stdout is not None
     for _ in range(100_000):  # far more than one note

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import update
 
-from execution_ledger.infrastructure import create_sync_engine, migrate
+from execution_ledger.infrastructure import ExecutionRepository, create_sync_engine, migrate
 from execution_ledger.infrastructure.tables import execution_leases
 from execution_ledger.projections import LedgerQueries
 from execution_ledger.projections.engine.checkpoints import stop
@@ -54,6 +54,24 @@ def test_an_export_of_a_database_has_a_manifest_with_its_root(cli: Cli) -> None:
         return (await queries.root()).root.hex()
 
     assert manifest["root"] == cli.ask(root)
+
+
+def test_an_export_whose_reader_goes_away_ends_without_a_word(cli: Cli) -> None:
+    migrate(cli.url)
+
+    async def story(runs: ExecutionRepository) -> None:
+        await runs.create_execution({"job_id": "j"})
+        await runs.add_note("j", "a line of text\n" * 50_000)
+
+    write(cli, story)
+    process = cli.start("export", "events", "-", "--format", "jsonl")
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdout.read(10)
+    process.stdout.close()
+    assert process.wait(30) == 141
+    with process.stderr:
+        assert process.stderr.read() == b""
 
 
 def test_a_doctor_finds_nothing_wrong_where_nothing_is(cli_anywhere: Cli) -> None:

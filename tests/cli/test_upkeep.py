@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import json
+import time
 from pathlib import Path
 
+import pytest
+from rich.console import Console
 from sqlalchemy import text
 
+from execution_ledger.api.terminal import progress
 from execution_ledger.infrastructure import create_sync_engine
+from execution_ledger.projections.engine.checkpoints import stop
 
 from .conftest import Cli
 
@@ -88,3 +94,32 @@ def test_what_is_wrong_is_one_line(cli: Cli, tmp_path: Path) -> None:
         assert ran.returncode == 1
         assert told in ran.stderr.decode()
         assert ran.stderr.count(b"\n") == 1
+
+
+def test_a_service_tells_of_its_projections_and_has_them_try_again(cli_anywhere: Cli) -> None:
+    cli = cli_anywhere
+    cli.run("record", "--", "true")
+    cli.text("rebuild", "run_statistics", "--database", cli.url)
+    engine = create_sync_engine(cli.url)
+    with engine.begin() as connection:
+        stop(connection, "run_statistics", "default", 1, ValueError("no such column"))
+    engine.dispose()
+    stopped = [line for line in cli.text("projections").splitlines() if line.startswith("run_statistics")]
+    assert stopped[0].split()[1:] == ["0", "3", "stopped", "at", "1:", "ValueError:", "no", "such", "column"]
+    answer = cli.json("projections", "--retry", "run_statistics")
+    assert answer["retried"] is True
+    assert not any(each["stopped"] for each in answer["projections"])
+    assert cli.json("projections", "--retry", "run_statistics")["retried"] is False
+    assert cli.json("projections")["retried"] is None
+    assert cli.text("projections", "--retry", "nothing", status=1).startswith("error: There is no projection 'nothing'")
+
+
+def test_a_bar_is_shown_to_whoever_waits_for_long_at_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    for terminal, seconds, shown in ((True, 0.3, True), (True, 0, False), (False, 0.3, False)):
+        screen = Console(file=io.StringIO(), force_terminal=terminal, width=80)
+        monkeypatch.setattr(progress, "Console", lambda screen=screen, **_: screen)
+        monkeypatch.setattr(progress, "_LONG", 0.05)
+        with progress.waiting("read"):
+            time.sleep(seconds)
+        assert isinstance(screen.file, io.StringIO)
+        assert ("read" in screen.file.getvalue()) == shown
