@@ -140,9 +140,12 @@ def _credential(headers: Headers) -> str | None:
 
 
 class Needs(HTTPBearer):
-    """A dependency: refuse whoever lacks a scope. Each route has one; a test walks them all."""
+    """A dependency: refuse whoever lacks a scope. Each route has one; a test walks them all.
 
-    def __init__(self, scope: str) -> None:
+    None for a route that tells whoever is known of themselves.
+    """
+
+    def __init__(self, scope: str | None) -> None:
         super().__init__(
             scheme_name="HTTPBearer",
             description="An API key (`execution-ledger keys create`) or an OIDC access token, if the service asks.",
@@ -151,8 +154,9 @@ class Needs(HTTPBearer):
 
     async def __call__(self, request: HTTPConnection) -> None:
         """Refuse, or let pass: `Authentication` has found out who it is."""
-        if self.scope not in request.state.principal.scopes:
+        if self.scope is not None and self.scope not in request.state.principal.scopes:
             raise Problem(SCOPE_MISSING, f"This needs the scope {self.scope!r}.", scope=self.scope)
 
 
+ANYBODY = [Depends(Needs(None))]
 READ, WRITE, AUDIT, ADMIN = ([Depends(Needs(scope))] for scope in SCOPES)

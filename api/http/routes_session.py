@@ -10,6 +10,7 @@ from ...infrastructure import SCOPES
 from ...infrastructure.event_store import utc_now
 from . import problem_docs
 from .answers import SessionAnswer
+from .authentication import ANYBODY
 from .dependencies import get_ledger
 from .headers import Route
 from .problem_kinds import NOT_FOUND
@@ -17,7 +18,7 @@ from .problems import Problem
 from .responses import json_response
 from .sessions import Sessions, set_cookie
 
-router = APIRouter(prefix="/session", tags=["service"], route_class=Route)
+router = APIRouter(prefix="/session", tags=["service"], route_class=Route, dependencies=ANYBODY)
 
 
 @router.get("", operation_id="get_session", summary="Who calls, and what they may", response_model=SessionAnswer)
