@@ -28,6 +28,7 @@ from execution_ledger.projections.exports import FORMATS, export, unguarded
 from execution_ledger.projections.recorded_event import select_events
 from support import Database
 from support.audits import JOBS, Told, expected, few_filters, histories, new_ledger, write
+from support.examples import examples
 from support.ledger import execute
 
 TIMES, HASHES = ("recorded_at", "occurred_at"), ("salt", "payload_digest", "leaf_hash")
@@ -82,7 +83,7 @@ async def read(exported: EventExport) -> bytes:
     return b"".join([chunk async for chunk in exported.chunks()])
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(40), deadline=None, suppress_health_check=list(HealthCheck))
 @given(history=histories, filters=few_filters)
 @pytest.mark.parametrize("format", FORMATS)
 def test_what_is_read_back_is_what_the_ledger_holds(

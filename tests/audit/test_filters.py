@@ -16,9 +16,10 @@ from execution_ledger.projections.audit import Filters, Scan, time_marks
 from execution_ledger.projections.audit.pages import read_page
 from execution_ledger.projections.recorded_event import to_recorded_event
 from support.audits import expected, few_filters, histories, new_ledger, write
+from support.examples import examples
 from support.histories import stored_with_jobs
 
-examples = settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))
+some = settings(max_examples=examples(80), deadline=None, suppress_health_check=list(HealthCheck))
 SMALL = 3
 """Positions in a block: a mark for every few events."""
 
@@ -45,7 +46,7 @@ def walk(ask: Callable[[str | None], EventPage], way: str, cursor: str | None = 
             return
 
 
-@examples
+@some
 @given(
     history=histories,
     filters=few_filters,
@@ -78,7 +79,7 @@ def test_pages_hold_what_a_look_at_every_event_gives(
         assert number == len(wanted) if exact else number <= len(wanted)
 
 
-@examples
+@some
 @given(
     before=histories, meanwhile=st.lists(histories, max_size=4), after=histories,
     filters=few_filters, newest_first=st.booleans(), max_scan=st.integers(1, 60),
@@ -132,7 +133,7 @@ def test_pages_in_both_directions_neither_overlap_nor_leave_out_while_events_arr
         assert ahead == whole[:end]
 
 
-@examples
+@some
 @given(history=histories)
 def test_marks_are_the_times_of_full_blocks_whoever_makes_them_and_however_often(
     sync_engine: Engine, history: Any

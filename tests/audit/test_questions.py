@@ -17,6 +17,7 @@ from execution_ledger.projections import AuditQueries, FieldChange
 from execution_ledger.projections.audit import Filters
 from execution_ledger.projections.audit.pages import read_page
 from support.audits import histories, new_ledger, write
+from support.examples import examples
 from support.histories import exactly, fold, stored
 
 
@@ -84,7 +85,7 @@ async def test_steps_tell_what_they_were_and_a_deletion_takes_everything(story: 
     }
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(60), deadline=None, suppress_health_check=list(HealthCheck))
 @given(history=histories)
 def test_before_is_the_fold_up_to_there_and_after_the_fold_with_it(sync_engine: Engine, history: Any) -> None:
     ledger = new_ledger()

@@ -18,6 +18,7 @@ from execution_ledger.domain import InvalidInput, Limits, PayloadTooLarge
 from execution_ledger.infrastructure import EventStore, ExecutionRepository, compute_root, create_engine
 from execution_ledger.infrastructure.tables import execution_events, execution_steps
 from support import Database, Door, ledger
+from support.examples import examples
 from support.wire import tapped
 
 Sessions = async_sessionmaker[AsyncSession]
@@ -136,7 +137,7 @@ json_values = st.recursive(
 )  # fmt: skip
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(30), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(values=st.lists(json_values, min_size=1, max_size=20))
 async def test_any_json_comes_back_the_same(session: AsyncSession, values: list[Any]) -> None:
     unit = ExecutionRepository(session, commit=False)

@@ -12,6 +12,7 @@ from model.machine import LedgerMachine
 
 from support import Database
 from support.audit import open_plainly
+from support.examples import examples
 
 _BOUNDED: dict[str, Any] = {
     "deadline": None,
@@ -33,7 +34,7 @@ def hold_against_the_model(store: Database, **bounds: Any) -> None:
 def test_random_commands_do_what_the_model_says(database: Database) -> None:
     hold_against_the_model(
         database,
-        max_examples=80,
+        max_examples=examples(80),
         stateful_step_count=40,
         derandomize=bool(os.environ.get("CI")),  # the same examples at every run there; new ones on every other machine
     )

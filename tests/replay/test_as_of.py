@@ -14,11 +14,12 @@ from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
 from execution_ledger.domain import InvalidInput, stream_id
 from execution_ledger.projections.replay import ReplayQueries, apply_diff, diff_rows
+from support.examples import examples
 from support.histories import START, exactly, fold, histories, ids, stored, write
 
 Sessions = async_sessionmaker[AsyncSession]
 
-examples = settings(max_examples=50, deadline=None, suppress_health_check=list(HealthCheck))
+some = settings(max_examples=examples(50), deadline=None, suppress_health_check=list(HealthCheck))
 instants = st.integers(-100, 1_200).map(lambda seconds: START + timedelta(seconds=seconds))
 every = st.none() | st.integers(1, 6)
 jobs = st.sampled_from(["job-0", "job-1"])
@@ -46,7 +47,7 @@ class Ledger:
         return fold(self.name, self.ids[events[0].execution_id], events) if events else None
 
 
-@examples
+@some
 @given(history=histories, every=every, job=jobs, instant=instants, by=st.sampled_from(["recorded", "occurred"]))
 async def test_the_state_as_of_an_instant_is_the_fold_of_what_counted_then(
     sync_engine: Engine, sessions: Sessions, history: Any, every: Any, job: str, instant: datetime, by: Any
@@ -64,7 +65,7 @@ async def test_the_state_as_of_an_instant_is_the_fold_of_what_counted_then(
             assert state.deleted == (created and events[-1].type == "execution.deleted")
 
 
-@examples
+@some
 @given(history=histories, every=every, job=jobs, data=st.data())
 async def test_the_older_state_with_the_difference_is_the_newer(
     sync_engine: Engine, sessions: Sessions, history: Any, every: Any, job: str, data: st.DataObject
@@ -105,7 +106,7 @@ def test_a_difference_inside_json_leads_from_one_value_to_the_other(before: Any,
     assert diff_rows(newer, newer).changes == []
 
 
-@examples
+@some
 @given(history=histories, every=every, job=jobs, data=st.data())
 async def test_an_explanation_names_the_event_that_set_the_value(
     sync_engine: Engine, sessions: Sessions, history: Any, every: Any, job: str, data: st.DataObject
@@ -140,7 +141,7 @@ async def test_an_explanation_names_the_event_that_set_the_value(
         assert (by.actor, by.reason, by.recorded_at) == (setter.actor, setter.reason, setter.recorded_at)
 
 
-@examples
+@some
 @given(history=histories, instant=instants, status=st.none() | statuses, limit=st.integers(1, 3), data=st.data())
 async def test_the_history_as_of_an_instant_is_the_list_of_what_there_was(
     sync_engine: Engine, sessions: Sessions, history: Any, instant: datetime, status: Any, limit: int, data: Any

@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
 from execution_ledger.domain import Delete, FinishStep, StartStep, UnknownExecution, Update
 from execution_ledger.projections import Comparison, ReplayQueries
+from support.examples import examples
 from support.histories import Told, histories, write
 
 Sessions = async_sessionmaker[AsyncSession]
@@ -105,7 +106,7 @@ async def test_deleted_runs_can_be_compared_and_unknown_ones_are_named(sync_engi
             await ReplayQueries(session).compare("nobody", "nobody")
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(30), deadline=None, suppress_health_check=list(HealthCheck))
 @given(history=histories)
 async def test_the_same_history_twice_has_no_divergence(sync_engine: Engine, sessions: Sessions, history: Any) -> None:
     commands = [told.command for told in history if not getattr(told.command, "finished_at", None)]

@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from execution_ledger.domain import Delete, InvalidInput, Note, UnknownExecution, Update, stream_id
 from execution_ledger.projections import Frame, MonotonicClock, Player, play_ledger, play_run
 from execution_ledger.projections.replay import reels
+from support.examples import examples
 from support.histories import START, Told, exactly, fold, histories, ids, stored, write
 
 OVERSLEPT = 0.25
@@ -50,7 +51,7 @@ def notes(*passed: int, job: int = 0) -> list[Told]:
     return [Told(job, Note.of(f"after {seconds}"), seconds, None, None) for seconds in passed]
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(30), deadline=None, suppress_health_check=list(HealthCheck))
 @given(history=histories)
 async def test_a_run_is_played_with_its_row_after_each_event(
     sync_engine: Engine, engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch, history: Any

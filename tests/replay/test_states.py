@@ -11,9 +11,10 @@ from sqlalchemy import Engine, event
 
 from execution_ledger.domain import stream_id
 from execution_ledger.projections import states_at
+from support.examples import examples
 from support.histories import exactly, fold, histories, ids, stored, take_snapshots, write
 
-examples = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+some = settings(max_examples=examples(60), deadline=None, suppress_health_check=list(HealthCheck))
 
 
 def at_all_versions(engine: Engine, ledger: str) -> dict[Any, Any]:
@@ -31,7 +32,7 @@ def folded(engine: Engine, ledger: str) -> dict[Any, Any]:
     }
 
 
-@examples
+@some
 @given(history=histories, every=st.integers(1, 6), kept=st.integers(1, 3))
 def test_the_row_at_any_version_is_the_fold_with_and_without_snapshots(
     sync_engine: Engine, history: Any, every: int, kept: int

@@ -15,10 +15,11 @@ from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 from execution_ledger.domain import FinishStep, Note, StartStep, Update, stream_id
 from execution_ledger.projections import ReplayQueries, Timeline, apply_diff, time_in_statuses
 from execution_ledger.projections.replay import RowDiff
+from support.examples import examples
 from support.histories import COLUMNS, START, Told, exactly, fold, histories, ids, stored, write
 
 Sessions = async_sessionmaker[AsyncSession]
-examples = settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+some = settings(max_examples=examples(40), deadline=None, suppress_health_check=list(HealthCheck))
 
 
 async def pages(queries: ReplayQueries, job: str, limit: int) -> list[Timeline]:
@@ -47,7 +48,7 @@ def joined(gaps: list[Any]) -> list[tuple[datetime, datetime]]:
     return merged
 
 
-@examples
+@some
 @given(history=histories, every=st.none() | st.integers(1, 6), limit=st.integers(1, 7))
 async def test_pages_put_together_are_the_whole(
     sync_engine: Engine, sessions: Sessions, history: Any, every: Any, limit: int
@@ -78,7 +79,7 @@ async def test_pages_put_together_are_the_whole(
         assert kind == "uncovered" or of_parts == of_whole
 
 
-@examples
+@some
 @given(history=histories, limit=st.integers(1, 7))
 async def test_what_each_event_changed_leads_from_row_to_row(
     sync_engine: Engine, sessions: Sessions, history: Any, limit: int

@@ -15,6 +15,7 @@ from execution_ledger.infrastructure import create_sync_engine
 from execution_ledger.projections import RecordedEvent, RunStatistics
 from execution_ledger.projections.statistics.buckets import bucket_key
 from support import Database
+from support.examples import examples
 from support.projecting import apply_each, execute_all, make_event, projected, stored_events
 from support.run_stories import Told, count, ended_runs, stories, write_story
 
@@ -47,7 +48,7 @@ def text(lengths: list[int]) -> str:
 
 
 def test_random_stories_are_counted_as_by_hand(sync_engine: Engine) -> None:
-    @settings(max_examples=100, **BOUNDED)
+    @settings(max_examples=examples(100), **BOUNDED)
     @given(stories)
     def check(story: list[Told]) -> None:
         ledger = write_story(sync_engine, story)
@@ -62,7 +63,7 @@ def test_random_stories_are_counted_as_by_hand(sync_engine: Engine) -> None:
 
 
 def test_batches_of_any_size_that_overlap_in_any_way_leave_the_same(sync_engine: Engine) -> None:
-    @settings(max_examples=100, **BOUNDED)
+    @settings(max_examples=examples(100), **BOUNDED)
     @given(stories, st.data())
     def check(story: list[Told], data: st.DataObject) -> None:
         ledger = write_story(sync_engine, story)

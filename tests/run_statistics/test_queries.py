@@ -18,6 +18,7 @@ from execution_ledger.domain import InvalidInput, SchemaNotReady
 from execution_ledger.infrastructure import create_engine
 from execution_ledger.projections import RecordedEvent, RunStatistics, Statistics, StatisticsQueries, Times
 from support import Database
+from support.examples import examples
 from support.percentiles import assert_summarizes
 from support.projecting import apply_each, execute_all, make_event, stored_events
 from support.run_stories import ENDS, START, Counts, Run, Told, count, ended_runs, stories, write_story
@@ -42,7 +43,7 @@ def test_statistics_over_any_window_and_names_are_as_by_hand(database: Database,
         async with AsyncSession(engine) as session:
             return await question(StatisticsQueries(session, ledger=ledger))
 
-    @settings(max_examples=60, **BOUNDED)
+    @settings(max_examples=examples(60), **BOUNDED)
     @given(
         stories, st.integers(-30, 60), st.integers(1, 80), st.none() | st.sampled_from([("nightly",), ("", "ad hoc")])
     )

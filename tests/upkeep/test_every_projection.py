@@ -16,11 +16,12 @@ from execution_ledger.projections.audit.time_marks import BLOCK
 from execution_ledger.projections.beside import built
 from execution_ledger.projections.engine.batch import project, read_events
 from support import Database
+from support.examples import examples
 from support.histories import histories, write
 from support.projecting import apply_each, projected, stored_events
 from support.writers import create
 
-examples = settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+some = settings(max_examples=examples(25), deadline=None, suppress_health_check=list(HealthCheck))
 FREQUENT = ExecutionSnapshots(3)
 """Random histories are short."""
 EACH = [FREQUENT if isinstance(each, ExecutionSnapshots) else each for each in PROJECTIONS]
@@ -28,7 +29,7 @@ each_projection = pytest.mark.parametrize("projection", EACH, ids=lambda each: e
 
 
 @each_projection
-@examples
+@some
 @given(history=histories, size=st.integers(1, 30))
 def test_live_is_what_is_projected_twice_and_what_is_rebuilt(
     sync_engine: Engine, projection: Projection, history: Any, size: int
@@ -45,7 +46,7 @@ def test_live_is_what_is_projected_twice_and_what_is_rebuilt(
     assert_rebuilt_alike(sync_engine, projection, ledger, live)
 
 
-@examples
+@some
 @given(history=histories)
 def test_the_history_is_what_is_rebuilt(sync_engine: Engine, history: Any) -> None:
     ledger = write(sync_engine, history)
@@ -58,7 +59,7 @@ def test_the_history_is_what_is_rebuilt(sync_engine: Engine, history: Any) -> No
 
 
 @each_projection
-@examples
+@some
 @given(history=histories)
 def test_events_that_are_passed_by_change_nothing(sync_engine: Engine, projection: Projection, history: Any) -> None:
     ledger = write(sync_engine, history)

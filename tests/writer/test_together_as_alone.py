@@ -20,6 +20,7 @@ from execution_ledger.infrastructure import EventStore, GroupWriter, Outcome, Re
 from support import Database
 from support.audit import audit
 from support.audit import audit_ledger as read_ledger
+from support.examples import examples
 from support.writers import create, update
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
@@ -160,7 +161,7 @@ def hold_against_single_commands(database: Database, **bounds: Any) -> None:
 
 
 def test_commands_in_groups_give_what_they_give_one_at_a_time(database: Database) -> None:
-    hold_against_single_commands(database, max_examples=30, derandomize=bool(os.environ.get("CI")))
+    hold_against_single_commands(database, max_examples=examples(30), derandomize=bool(os.environ.get("CI")))
 
 
 @pytest.mark.soak
