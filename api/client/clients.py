@@ -14,6 +14,7 @@ import httpx
 from ...domain import InvalidInput, UnknownExecution
 from ...projections import EventFilters, RecordedEvent
 from . import operations as op
+from . import webhook_operations as hooks
 from .calls import Call, event_of, utf8
 from .problems import error_of, no_answer
 from .retries import Retries
@@ -103,6 +104,17 @@ class _Operations:
     root = Operation(op.root)
     projections = Operation(op.projections)
     retry_projection = Operation(op.retry_projection)
+
+    webhooks = Operation(hooks.webhooks)
+    webhook = Operation(hooks.webhook)
+    add_webhook = Operation(hooks.add_webhook)
+    change_webhook = Operation(hooks.change_webhook)
+    remove_webhook = Operation(hooks.remove_webhook)
+    rotate_webhook_secret = Operation(hooks.rotate_webhook_secret)
+    test_webhook = Operation(hooks.test_webhook)
+    dead_letters = Operation(hooks.dead_letters)
+    replay_dead_letter = Operation(hooks.replay_dead_letter)
+    drop_dead_letter = Operation(hooks.drop_dead_letter)
 
     def __init__(
         self,

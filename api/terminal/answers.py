@@ -13,6 +13,7 @@ import msgspec
 
 from ...infrastructure import ApiKey, ExecutionHistory
 from ...infrastructure.api_keys import KeyState
+from ...infrastructure.webhooks import Attempt, DeadLetter, Endpoint
 from ...projections import (
     Diff,
     Difference,
@@ -290,6 +291,49 @@ class Serving(msgspec.Struct, kw_only=True):
     """Where none is named."""
 
 
+class Webhooks(msgspec.Struct, kw_only=True):
+    """The webhooks of a ledger."""
+
+    webhooks: list[Endpoint]
+
+
+class NewWebhook(msgspec.Struct, kw_only=True):
+    """A webhook, with a secret that is shown once."""
+
+    webhook: Endpoint
+    secret: str
+
+
+class RemovedWebhook(msgspec.Struct, kw_only=True):
+    """A webhook that is no more."""
+
+    endpoint_id: str
+
+
+class DeadLetters(msgspec.Struct, kw_only=True):
+    """Events that a webhook did not take."""
+
+    dead_letters: list[DeadLetter]
+
+
+class Replayed(Attempt, frozen=True, kw_only=True):
+    """A dead letter that was sent once more, and what came of it."""
+
+    position: int
+
+
+class ReplayedLetters(msgspec.Struct, kw_only=True):
+    """What became of each."""
+
+    replayed: list[Replayed]
+
+
+class DroppedLetters(msgspec.Struct, kw_only=True):
+    """How many dead letters were forgotten."""
+
+    dropped: int
+
+
 ANSWERS: dict[str, tuple[Any, ...]] = {
     "audit": (EventPage,),
     "diff": (Diff,),
@@ -316,6 +360,18 @@ ANSWERS: dict[str, tuple[Any, ...]] = {
     "tail": (RecordedEvent,),
     "timeline": (Timeline,),
     "verify": (Verified,),
+    "webhooks add": (NewWebhook,),
+    "webhooks change": (Endpoint,),
+    "webhooks dead": (DeadLetters,),
+    "webhooks disable": (Endpoint,),
+    "webhooks drop": (DroppedLetters,),
+    "webhooks enable": (Endpoint,),
+    "webhooks list": (Webhooks,),
+    "webhooks remove": (RemovedWebhook,),
+    "webhooks replay": (ReplayedLetters,),
+    "webhooks rotate": (NewWebhook,),
+    "webhooks show": (Endpoint,),
+    "webhooks test": (Attempt,),
 }
 """Command → what it prints with `--json`."""
 

@@ -21,6 +21,8 @@ MEANINGS_OF_1 = {
     "import openlineage": "a line was refused; the others were recorded",
     "rebuild": "with `--check`, something would change",
     "verify": "there is a difference",
+    "webhooks replay": "one was not taken",
+    "webhooks test": "it was not taken",
 }
 """Command → what it says by 1, beside that the ledger refused."""
 SIGNAL_EXIT_CODES = {130: "Ctrl-C", 141: "whoever read the output went away"}

@@ -57,6 +57,21 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "tail": ("tail --type failed", "tail --after 0 --json"),
     "timeline": ("timeline nightly-x7k2m9 --notes full", "timeline 7 --from 200 --limit 100"),
     "verify": ("verify", "verify --no-hashes --json"),
+    "webhooks": ("webhooks add https://example.com/hooks --type failed", "webhooks list"),
+    "webhooks add": (
+        "webhooks add https://example.com/hooks --type failed --type completed --description 'the pager'",
+    ),
+    "webhooks change": ("webhooks change 0123456789abcdef --to https://example.com/2 --all-types",),
+    "webhooks dead": ("webhooks dead 0123456789abcdef", "webhooks dead 0123456789abcdef --after 100 --json"),
+    "webhooks disable": ("webhooks disable 0123456789abcdef",),
+    "webhooks drop": ("webhooks drop 0123456789abcdef 17 18", "webhooks drop 0123456789abcdef --all"),
+    "webhooks enable": ("webhooks enable 0123456789abcdef",),
+    "webhooks list": ("webhooks list", "webhooks list --url http://127.0.0.1:8470"),
+    "webhooks remove": ("webhooks remove 0123456789abcdef",),
+    "webhooks replay": ("webhooks replay 0123456789abcdef 17", "webhooks replay 0123456789abcdef --all"),
+    "webhooks rotate": ("webhooks rotate 0123456789abcdef --overlap-hours 24",),
+    "webhooks show": ("webhooks show 0123456789abcdef",),
+    "webhooks test": ("webhooks test 0123456789abcdef",),
 }
 """Command or group → command lines without the program's name; the empty one is the program."""
 

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
-import msgspec
+from msgspec.structs import asdict
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
 from rich.text import Text
 
@@ -14,14 +14,17 @@ from ...infrastructure import Settings
 from ...infrastructure.webhooks import Attempt, Endpoint, NewEndpoint
 from ...projections.webhooks import WebhookControl
 from ..runtime import make_sender, open_ledger
-from . import show_json
+from . import answers, show_json
 from .progress import make_progress
+from .service_webhooks import ServiceWebhooks
 from .show_text import count, line, make_console
 from .show_webhooks import show_attempt, show_endpoint, show_endpoints, show_letters
 
 _T = TypeVar("_T")
 
 _PAGE = 500
+
+Webhooks = WebhookControl | ServiceWebhooks
 
 
 def add_and_show(
@@ -48,7 +51,7 @@ def show_webhooks(settings: Settings, *, json: bool) -> None:
     """A line for each, the newest last."""
     found = _run(settings, lambda control: control.list(settings.ledger))
     if json:
-        show_json.show({"webhooks": found})
+        show_json.show(answers.Webhooks(webhooks=found))
     else:
         show_endpoints(found, settings.ledger)
 
@@ -65,9 +68,12 @@ def change_and_show(
     _show(_run(settings, lambda control: control.change(settings.ledger, endpoint_id, changes, actor=by)), json=json)
 
 
-def remove_and_tell(settings: Settings, endpoint_id: str) -> None:
+def remove_and_tell(settings: Settings, endpoint_id: str, *, json: bool) -> None:
     """Forget one."""
     _run(settings, lambda control: control.remove(settings.ledger, endpoint_id))
+    if json:
+        show_json.show(answers.RemovedWebhook(endpoint_id=endpoint_id))
+        return
     make_console().print(Text(f"Removed: {endpoint_id}", "green"))
 
 
@@ -85,7 +91,7 @@ def show_dead_letters(settings: Settings, endpoint_id: str, after: int, limit: i
     """A line for each, in the order of the ledger."""
     found = _run(settings, lambda control: control.dead_letters(settings.ledger, endpoint_id, after=after, limit=limit))
     if json:
-        show_json.show({"dead_letters": found})
+        show_json.show(answers.DeadLetters(dead_letters=list(found)))
     else:
         show_letters(found)
 
@@ -93,7 +99,7 @@ def show_dead_letters(settings: Settings, endpoint_id: str, after: int, limit: i
 def replay_and_show(settings: Settings, endpoint_id: str, positions: Sequence[int] | None, *, json: bool) -> int:
     """Send each once more; 1 where one was not taken."""
 
-    async def replay(control: WebhookControl) -> dict[int, Attempt]:
+    async def replay(control: Webhooks) -> dict[int, Attempt]:
         chosen = await _chosen(control, settings.ledger, endpoint_id, positions)
         done: dict[int, Attempt] = {}
         with make_progress(TextColumn("dead letters"), BarColumn(), MofNCompleteColumn()) as bar:
@@ -105,9 +111,8 @@ def replay_and_show(settings: Settings, endpoint_id: str, positions: Sequence[in
 
     done = _run(settings, replay)
     if json:
-        show_json.show(
-            {"replayed": [{"position": position} | msgspec.to_builtins(each) for position, each in done.items()]}
-        )
+        replayed = [answers.Replayed(**asdict(each), position=position) for position, each in done.items()]
+        show_json.show(answers.ReplayedLetters(replayed=replayed))
     elif not done:
         make_console().print(Text("There is no dead letter.", "dim"))
     return 0 if all(each.delivered for each in done.values()) else 1
@@ -116,27 +121,25 @@ def replay_and_show(settings: Settings, endpoint_id: str, positions: Sequence[in
 def drop_and_tell(settings: Settings, endpoint_id: str, positions: Sequence[int] | None, *, json: bool) -> None:
     """Forget some, or all."""
 
-    async def drop(control: WebhookControl) -> int:
+    async def drop(control: Webhooks) -> int:
         chosen = await _chosen(control, settings.ledger, endpoint_id, positions)
         return await control.drop(settings.ledger, endpoint_id, chosen)
 
     dropped = _run(settings, drop)
     if json:
-        show_json.show({"dropped": dropped})
+        show_json.show(answers.DroppedLetters(dropped=dropped))
     else:
         make_console().print(Text(f"{count(dropped, 'dead letter')} dropped.", "green" if dropped else "dim"))
 
 
-async def _chosen(
-    control: WebhookControl, ledger: str, endpoint_id: str, positions: Sequence[int] | None
-) -> Sequence[int]:
+async def _chosen(control: Webhooks, ledger: str, endpoint_id: str, positions: Sequence[int] | None) -> Sequence[int]:
     """Those positions; for None all that there are now."""
     if positions is not None:
         return positions
     return [position async for position in _all(control, ledger, endpoint_id)]
 
 
-async def _all(control: WebhookControl, ledger: str, endpoint_id: str) -> AsyncIterator[int]:
+async def _all(control: Webhooks, ledger: str, endpoint_id: str) -> AsyncIterator[int]:
     after = 0
     while page := await control.dead_letters(ledger, endpoint_id, after=after, limit=_PAGE):
         for letter in page:
@@ -153,7 +156,7 @@ def _show(endpoint: Endpoint, *, json: bool) -> None:
 
 def _show_new(new: NewEndpoint, *, json: bool) -> None:
     if json:
-        show_json.show({"webhook": new.endpoint, "secret": new.secret})
+        show_json.show(answers.NewWebhook(webhook=new.endpoint, secret=new.secret))
         return
     console = make_console()
     console.print(Text(f"{new.endpoint.endpoint_id} of ledger {line(new.endpoint.ledger)}: {line(new.endpoint.url)}"))
@@ -161,8 +164,13 @@ def _show_new(new: NewEndpoint, *, json: bool) -> None:
     console.print(Text("Keep it now: it is not shown again. Whoever receives verifies with it.", "dim"))
 
 
-def _run(settings: Settings, ask: Callable[[WebhookControl], Awaitable[_T]]) -> _T:
+def _run(settings: Settings, ask: Callable[[Webhooks], Awaitable[_T]]) -> _T:
     async def run() -> _T:
+        if settings.url is not None:
+            from .service_reader import open_client
+
+            async with open_client(settings) as client:
+                return await ask(ServiceWebhooks(client))
         async with open_ledger(settings, create=False) as ledger:
             return await ask(WebhookControl(ledger.engine, make_sender(settings), source=settings.event_source))
 

@@ -6,17 +6,22 @@ from typing import Annotated
 
 import typer
 
-from .options import Actor, Database, EventTypes, Json, LedgerName, actor_of, load_settings
+from .options import Actor, Database, EventTypes, Json, LedgerName, Url, actor_of, load_settings
 
 HELP = """Send the ledger's events to URLs, signed, while `serve` runs.
 
 A secret is shown once, when it is made; whoever receives verifies with it."""
 
-webhooks = typer.Typer(help=HELP, no_args_is_help=True)
+webhooks = typer.Typer(
+    help=HELP,
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 
 Endpoint = Annotated[str, typer.Argument(metavar="ID", help="As `webhooks list` shows it.", show_default=False)]
 Positions = Annotated[
-    list[int] | None, typer.Argument(metavar="[POSITION]…", min=1, help="Of dead letters.", show_default=False)
+    list[int] | None, typer.Argument(metavar="POSITION…", min=1, help="Of dead letters.", show_default=False)
 ]
 All = Annotated[bool, typer.Option("--all", metavar="", help="All that there are.")]
 After = Annotated[
@@ -34,20 +39,23 @@ def add(
     after: After = None,
     json: Json = False,
     database: Database = None,
+    url: Url = None,
     ledger: LedgerName = None,
     actor: Actor = None,
 ) -> None:
     """Send events to a URL from now on, and show its secret once."""
-    settings = load_settings(ctx, database_url=database, ledger=ledger, actor=actor)
+    settings = load_settings(ctx, url=url, database_url=database, ledger=ledger, actor=actor)
     from .webhooks import add_and_show
 
     add_and_show(settings, to, type, description, after, actor_of(settings), json=json)
 
 
 @webhooks.command("list")
-def list_(ctx: typer.Context, json: Json = False, database: Database = None, ledger: LedgerName = None) -> None:
+def list_(
+    ctx: typer.Context, json: Json = False, database: Database = None, url: Url = None, ledger: LedgerName = None
+) -> None:
     """Show all of them, and how each is doing."""
-    settings = load_settings(ctx, database_url=database, ledger=ledger)
+    settings = load_settings(ctx, url=url, database_url=database, ledger=ledger)
     from .webhooks import show_webhooks
 
     show_webhooks(settings, json=json)
@@ -55,10 +63,15 @@ def list_(ctx: typer.Context, json: Json = False, database: Database = None, led
 
 @webhooks.command()
 def show(
-    ctx: typer.Context, endpoint: Endpoint, json: Json = False, database: Database = None, ledger: LedgerName = None
+    ctx: typer.Context,
+    endpoint: Endpoint,
+    json: Json = False,
+    database: Database = None,
+    url: Url = None,
+    ledger: LedgerName = None,
 ) -> None:
     """Show how one is doing: how far it is, what failed, when it is tried again."""
-    settings = load_settings(ctx, database_url=database, ledger=ledger)
+    settings = load_settings(ctx, url=url, database_url=database, ledger=ledger)
     from .webhooks import show_webhook
 
     show_webhook(settings, endpoint, json=json)
@@ -78,10 +91,11 @@ def change(
     ] = None,
     json: Json = False,
     database: Database = None,
+    url: Url = None,
     ledger: LedgerName = None,
 ) -> None:
     """Change where to, what, or from where on."""
-    settings = load_settings(ctx, database_url=database, ledger=ledger)
+    settings = load_settings(ctx, url=url, database_url=database, ledger=ledger)
     from .errors import UsageProblem
     from .webhooks import change_and_show
 
@@ -94,10 +108,15 @@ def change(
 
 @webhooks.command()
 def enable(
-    ctx: typer.Context, endpoint: Endpoint, json: Json = False, database: Database = None, ledger: LedgerName = None
+    ctx: typer.Context,
+    endpoint: Endpoint,
+    json: Json = False,
+    database: Database = None,
+    url: Url = None,
+    ledger: LedgerName = None,
 ) -> None:
     """Go on with one that was switched off, or answered 410, where it was."""
-    settings = load_settings(ctx, database_url=database, ledger=ledger)
+    settings = load_settings(ctx, url=url, database_url=database, ledger=ledger)
     from .webhooks import change_and_show
 
     change_and_show(settings, endpoint, {"enabled": True}, None, json=json)
@@ -109,23 +128,31 @@ def disable(
     endpoint: Endpoint,
     json: Json = False,
     database: Database = None,
+    url: Url = None,
     ledger: LedgerName = None,
     actor: Actor = None,
 ) -> None:
     """Send it nothing until it is enabled; nothing is lost."""
-    settings = load_settings(ctx, database_url=database, ledger=ledger, actor=actor)
+    settings = load_settings(ctx, url=url, database_url=database, ledger=ledger, actor=actor)
     from .webhooks import change_and_show
 
     change_and_show(settings, endpoint, {"enabled": False}, actor_of(settings), json=json)
 
 
 @webhooks.command()
-def remove(ctx: typer.Context, endpoint: Endpoint, database: Database = None, ledger: LedgerName = None) -> None:
+def remove(
+    ctx: typer.Context,
+    endpoint: Endpoint,
+    json: Json = False,
+    database: Database = None,
+    url: Url = None,
+    ledger: LedgerName = None,
+) -> None:
     """Forget one, with its dead letters."""
-    settings = load_settings(ctx, database_url=database, ledger=ledger)
+    settings = load_settings(ctx, url=url, database_url=database, ledger=ledger)
     from .webhooks import remove_and_tell
 
-    remove_and_tell(settings, endpoint)
+    remove_and_tell(settings, endpoint, json=json)
 
 
 @webhooks.command()
@@ -137,10 +164,11 @@ def rotate(
     ] = 0,
     json: Json = False,
     database: Database = None,
+    url: Url = None,
     ledger: LedgerName = None,
 ) -> None:
     """Give one another secret, and show it once."""
-    settings = load_settings(ctx, database_url=database, ledger=ledger)
+    settings = load_settings(ctx, url=url, database_url=database, ledger=ledger)
     from .webhooks import rotate_and_show
 
     rotate_and_show(settings, endpoint, overlap_hours * 3600, json=json)
@@ -148,10 +176,15 @@ def rotate(
 
 @webhooks.command("test")
 def send_test(
-    ctx: typer.Context, endpoint: Endpoint, json: Json = False, database: Database = None, ledger: LedgerName = None
+    ctx: typer.Context,
+    endpoint: Endpoint,
+    json: Json = False,
+    database: Database = None,
+    url: Url = None,
+    ledger: LedgerName = None,
 ) -> int:
     """Send it an event that tells of nothing, now; the exit status is 1 where it was not taken."""
-    settings = load_settings(ctx, database_url=database, ledger=ledger)
+    settings = load_settings(ctx, url=url, database_url=database, ledger=ledger)
     from .webhooks import test_and_show
 
     return test_and_show(settings, endpoint, json=json)
@@ -165,10 +198,11 @@ def dead(
     limit: Annotated[int, typer.Option(metavar="N", min=1, help="At most so many.")] = 100,
     json: Json = False,
     database: Database = None,
+    url: Url = None,
     ledger: LedgerName = None,
 ) -> None:
     """Show the events that it did not take, and why."""
-    settings = load_settings(ctx, database_url=database, ledger=ledger)
+    settings = load_settings(ctx, url=url, database_url=database, ledger=ledger)
     from .webhooks import show_dead_letters
 
     show_dead_letters(settings, endpoint, after, limit, json=json)
@@ -182,10 +216,11 @@ def replay(
     every: All = False,
     json: Json = False,
     database: Database = None,
+    url: Url = None,
     ledger: LedgerName = None,
 ) -> int:
     """Send dead letters once more, now; the exit status is 1 where one was not taken."""
-    settings = load_settings(ctx, database_url=database, ledger=ledger)
+    settings = load_settings(ctx, url=url, database_url=database, ledger=ledger)
     from .webhooks import replay_and_show
 
     return replay_and_show(settings, endpoint, _chosen(positions, every), json=json)
@@ -199,10 +234,11 @@ def drop(
     every: All = False,
     json: Json = False,
     database: Database = None,
+    url: Url = None,
     ledger: LedgerName = None,
 ) -> None:
     """Forget dead letters; the events stay in the ledger."""
-    settings = load_settings(ctx, database_url=database, ledger=ledger)
+    settings = load_settings(ctx, url=url, database_url=database, ledger=ledger)
     from .webhooks import drop_and_tell
 
     drop_and_tell(settings, endpoint, _chosen(positions, every), json=json)

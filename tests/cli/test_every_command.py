@@ -23,7 +23,7 @@ from typing import Any
 
 import pytest
 import typer
-from sqlalchemy import update
+from sqlalchemy import insert, update
 
 from cli_reference import commands
 from execution_ledger.api.cli import app
@@ -31,8 +31,9 @@ from execution_ledger.api.terminal.answers import ANSWERS, LINES
 from execution_ledger.api.terminal.examples import EXAMPLES
 from execution_ledger.api.terminal.places import calls_services, why_database
 from execution_ledger.infrastructure import create_sync_engine, migrate
-from execution_ledger.infrastructure.tables import execution_leases
+from execution_ledger.infrastructure.tables import execution_leases, webhook_dead_letters
 from support.json_answers import check_answer
+from support.receiver import LOOPBACK
 
 from .conftest import Cli
 from .test_import import events
@@ -60,6 +61,8 @@ class Case:
 
 
 NOBODY = "JOB: there is no execution 'nobody' in ledger 'default'. See `execution-ledger history`."
+NOTHING_HERE = "Nothing is recorded yet: there is no file none.db. Begin with `execution-ledger record -- COMMAND`."
+NO_HOOK = "There is no webhook 'nobody' in ledger 'default'."
 NO_KEY = "There is no API key 'nobody' in ledger 'default'."
 COMMANDS: dict[str, Case] = {
     "audit": Case("--actor ada", "--type exploded", "type: 'exploded' is "),
@@ -80,10 +83,10 @@ COMMANDS: dict[str, Case] = {
     "keys list": Case("", "--ledger {long}", "--ledger: String should have at most 63", 2),
     "keys revoke": Case("{key}", "nobody", NO_KEY),
     "keys rotate": Case("{key}", "nobody", NO_KEY),
-    "ledger": Case("", "--database sqlite:///none.db", "Nothing is recorded yet: there is no file none.db.", 3),
+    "ledger": Case("", "--database sqlite:///none.db", NOTHING_HERE, 3),
     "migrate": Case("", "--database mysql://x/y", "database_url: mysql is not supported", colors=False),
     "projections": Case("", "--retry nothing", "There is no projection 'nothing' here."),
-    "reap": Case("", "--database sqlite:///none.db", "Nothing is recorded yet: there is no file none.db.", 3),
+    "reap": Case("", "--database sqlite:///none.db", NOTHING_HERE, 3),
     "rebuild": Case("", "nothing", "There is no projection 'nothing' here."),
     "record": Case("-- true", "-- ", "COMMAND: there is no command. Put it after two dashes: ", 2),
     "replay": Case("nightly-1 --speed 0", "nobody", "There is no execution 'nobody' in ledger 'default'."),
@@ -97,6 +100,18 @@ COMMANDS: dict[str, Case] = {
     "verify": Case(
         "", "--database sqlite:///events.ndjson", "The database refused: the file is no SQLite database; name", 3
     ),
+    "webhooks add": Case("http://127.0.0.1:9/ --type failed", "mailto:ada", "url: begins neither with https:// nor "),
+    "webhooks change": Case("{hook} --all-types", "nobody --all-types", NO_HOOK),
+    "webhooks dead": Case("{hook}", "nobody", NO_HOOK),
+    "webhooks disable": Case("{hook}", "nobody", NO_HOOK),
+    "webhooks drop": Case("{hook} 1", "{hook}", "POSITION: name some, or say --all.", 2),
+    "webhooks enable": Case("{hook}", "nobody", NO_HOOK),
+    "webhooks list": Case("", "--database sqlite:///none.db", NOTHING_HERE, 3),
+    "webhooks remove": Case("{hook}", "nobody", NO_HOOK),
+    "webhooks replay": Case("{hook} 1", "{hook} 0", "Invalid value for 'POSITION…'", 2, status=1),
+    "webhooks rotate": Case("{hook}", "nobody", NO_HOOK),
+    "webhooks show": Case("{hook}", "nobody", NO_HOOK),
+    "webhooks test": Case("{hook}", "nobody", NO_HOOK, status=1),
 }
 WITHOUT_JSON = {"completion": "prints a script", "record": "prints what its command prints"}
 PATHS = {path: command for path, command in commands() if not hasattr(command, "commands")}
@@ -104,7 +119,13 @@ GROUPS = {path: command for path, command in commands() if hasattr(command, "com
 
 
 @pytest.fixture(scope="module")
-def story(tmp_path_factory: pytest.TempPathFactory) -> Cli:
+def names() -> dict[str, str]:
+    """What words like `{key}` stand for."""
+    return {}
+
+
+@pytest.fixture(scope="module")
+def story(tmp_path_factory: pytest.TempPathFactory, names: dict[str, str]) -> Cli:
     """A ledger with three runs, one of which has lost its worker; and files to bring in."""
     folder = tmp_path_factory.mktemp("commands")
     cli = Cli(f"sqlite:///{folder}/ledger.db", folder)
@@ -114,8 +135,15 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Cli:
     engine = create_sync_engine(cli.url)
     with engine.begin() as connection:
         connection.execute(update(execution_leases).values(expires_at=datetime.now(UTC) - timedelta(hours=1)))
+    cli.env["EXECUTION_LEDGER_WEBHOOK_ALLOW"] = f'["{LOOPBACK}"]'
+    # Port 9 takes nothing: what is sent there is refused at once.
+    hook = json.loads(cli.text("webhooks", "add", "http://127.0.0.1:9/", "--json"))["webhook"]["endpoint_id"]
+    letter = {"ledger_id": "default", "endpoint_id": hook, "position": 1, "tries": 2, "failed_at": datetime.now(UTC)}
+    with engine.begin() as connection:
+        connection.execute(insert(webhook_dead_letters).values(**letter, error="answered 500"))
     engine.dispose()
-    cli.env["KEY"] = json.loads(cli.text("keys", "create", "ci", "--scope", "read", "--json"))["key"]["key_id"]
+    key = json.loads(cli.text("keys", "create", "ci", "--scope", "read", "--json"))["key"]["key_id"]
+    names.update(key=key, hook=hook, long="x" * 300)
     assert cli.call("export", "ledger", "backup.jsonl.gz")[0] == 0
     (folder / "events.ndjson").write_text("\n".join([*events(2), "{"]))
     with closing(sqlite3.connect(folder / "old.db")) as old, old:
@@ -132,14 +160,15 @@ class Desk:
     path: str
     case: Case
     story: Cli
+    names: dict[str, str]
     folder: Path
 
     def words(self, arguments: str) -> list[str]:
-        return shlex.split(f"{self.path} {arguments.format(key=self.story.env['KEY'], long='x' * 300)}")
+        return shlex.split(f"{self.path} {arguments.format(**self.names)}")
 
     def copy(self, name: str) -> Cli:
         folder = shutil.copytree(self.story.folder, self.folder / name)
-        return Cli(f"sqlite:///{folder}/ledger.db", folder)
+        return Cli(f"sqlite:///{folder}/ledger.db", folder, self.story.env)
 
     def piped(self, name: str, *words: str) -> tuple[int, str, str]:
         """Exit status, output and errors of a process in a pipe."""
@@ -171,8 +200,8 @@ class Desk:
 
 
 @pytest.fixture(params=COMMANDS)
-def desk(request: pytest.FixtureRequest, story: Cli, tmp_path: Path) -> Desk:
-    return Desk(request.param, COMMANDS[request.param], story, tmp_path)
+def desk(request: pytest.FixtureRequest, story: Cli, names: dict[str, str], tmp_path: Path) -> Desk:
+    return Desk(request.param, COMMANDS[request.param], story, names, tmp_path)
 
 
 def test_each_does_what_is_good_and_refuses_what_is_bad_in_a_pipe_and_at_a_terminal(desk: Desk) -> None:
@@ -268,12 +297,12 @@ def parse(words: list[str]) -> None:
     command.make_context("example", words, parent=context)
 
 
-def test_each_command_calls_a_service_or_says_why_not(story: Cli) -> None:
+def test_each_command_calls_a_service_or_says_why_not(story: Cli, names: dict[str, str]) -> None:
     for path, command in PATHS.items():
         assert calls_services(command) or why_database(path) or path == "completion", path
         if calls_services(command) or path == "completion":
             continue
-        good = shlex.split(COMMANDS[path].good.format(key="k", long=""))
+        good = shlex.split(COMMANDS[path].good.format(**names))
         story.env.pop("EXECUTION_LEDGER_URL", None)
         if "--database" in good:
             good = good[: good.index("--database")]

@@ -32,6 +32,20 @@ def local(cli_on_both: Cli) -> Cli:
     return cli_on_both
 
 
+@pytest.fixture(params=["database", "service"])
+def anywhere(request: pytest.FixtureRequest, local: Cli) -> Iterator[Cli]:
+    """The same, or on a service that may; it delivers nothing meanwhile."""
+    if request.param == "database":
+        yield local
+        return
+    settings = Settings(
+        database_url=local.url, actor=None, webhook_allow=[ip_network(LOOPBACK)], projection_interval=3_600
+    )
+    with running(settings) as address:
+        local.env["EXECUTION_LEDGER_URL"] = address
+        yield local
+
+
 def deliver(cli: Cli, endpoint_id: str, *, letters: int = 0, seconds: float = 30) -> None:
     """Serve until nothing is to be delivered any more."""
     settings = Settings(
@@ -49,7 +63,8 @@ def shown(cli: Cli, *arguments: str) -> Any:
     return json.loads(cli.text("webhooks", *arguments, "--json"))
 
 
-def test_a_webhook_is_added_shown_changed_and_removed(local: Cli, receiver: Receiver) -> None:
+def test_a_webhook_is_added_shown_changed_and_removed(anywhere: Cli, receiver: Receiver) -> None:
+    local = anywhere
     lines = local.text(
         "webhooks", "add", receiver.url, "--type", "failed", "--description", "for the\npager"
     ).splitlines()
@@ -76,7 +91,8 @@ def test_a_webhook_is_added_shown_changed_and_removed(local: Cli, receiver: Rece
     assert local.text("webhooks", "list") == "Ledger default has no webhook yet.\n"
 
 
-def test_a_test_is_sent_and_its_answer_told(local: Cli, receiver: Receiver) -> None:
+def test_a_test_is_sent_and_its_answer_told(anywhere: Cli, receiver: Receiver) -> None:
+    local = anywhere
     made = shown(local, "add", receiver.url)
     name = made["webhook"]["endpoint_id"]
     assert local.text("webhooks", "test", name).startswith("The test was taken: 204, ")
@@ -116,6 +132,33 @@ def test_dead_letters_are_seen_replayed_and_dropped(local: Cli, receiver: Receiv
     assert [each.position for each in receiver.deliveries[-len(again) :]] == list(range(3, size + 1))
     assert shown(local, "dead", name) == {"dead_letters": []}
     assert shown(local, "drop", name, "--all") == {"dropped": 0}
+
+
+def test_a_service_replays_and_drops_dead_letters(local: Cli, receiver: Receiver) -> None:
+    receiver.answer = lambda _: Answer(500)
+    settings = Settings(
+        database_url=local.url,
+        actor=None,
+        webhook_allow=[ip_network(LOOPBACK)],
+        webhook_tries=1,
+        projection_interval=0.05,
+    )
+    with running(settings) as address:
+        local.env["EXECUTION_LEDGER_URL"] = address
+        name = local.json("webhooks", "add", receiver.url, "--after", "0")["webhook"]["endpoint_id"]
+        deadline = time.monotonic() + 30
+        while local.json("webhooks", "show", name)["lag"]:
+            assert time.monotonic() < deadline
+        letters = local.json("webhooks", "dead", name)["dead_letters"]
+        assert [each["position"] for each in letters] == [1, 2, 3]
+        assert local.text("webhooks", "dead", name, "--limit", "1").splitlines()[1].split()[:2] == ["1", "created"]
+        assert local.run("webhooks", "replay", name, "1").returncode == 1
+        receiver.answer = lambda _: Answer()
+        assert local.text("webhooks", "drop", name, "2", "2") == "1 dead letter dropped.\n"
+        replayed = local.json("webhooks", "replay", name, "--all")["replayed"]
+        assert [(each["position"], each["delivered"]) for each in replayed] == [(1, True), (3, True)]
+        assert local.json("webhooks", "drop", name, "--all") == {"dropped": 0}
+        assert local.text("webhooks", "replay", name, "1", status=1).startswith("error: The event at position 1 is no ")
 
 
 def test_json_is_what_the_service_answers(local: Cli, receiver: Receiver) -> None:
