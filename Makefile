@@ -12,7 +12,7 @@ CHROMIUM = $(BIN)/python tests/support/chromium.py
 TEST_PAGE = $(BIN)/python -m pytest -n 2 -m page tests/page
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo example-dbt test test-page test-crewai screenshots check serve bench soak fuzz format lock docs clean
+.PHONY: help demo example-dbt test test-page test-crewai screenshots check serve bench bench-page soak fuzz format lock docs clean
 
 help: ## print this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1|\2/p' Makefile | awk -F'|' '{ printf "%-17s %s\n", $$1, $$2 }'
@@ -68,6 +68,10 @@ fuzz: .venv/.dev ## send many requests of every kind that the OpenAPI document a
 
 bench: .venv/.dev ## measure, and write benchmarks/RESULTS.md (ARGS="--only bulk --rounds 7"; --quick just tries it)
 	$(BIN)/python -m benchmarks $(ARGS)
+
+bench-page: .venv/.dev ## measure the page in a real Chromium, and write benchmarks/PAGE.md (ARGS=--quick just tries it)
+	@$(CHROMIUM) --install
+	$(BIN)/python -m benchmarks.page $(ARGS)
 
 docs: .venv/.dev ## write the generated documents again
 	$(BIN)/python docs/generate.py

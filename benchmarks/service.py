@@ -49,7 +49,7 @@ async def run(world: World, measured: Measured) -> None:
     def body() -> bytes:
         return json.dumps({"message": text()}).encode()
 
-    async with _serving(ledger, url, "api/v1/ledger") as ours, _app("bare", url) as bare, _app("crud", url) as crud:
+    async with serving(ledger, url, "api/v1/ledger") as ours, _app("bare", url) as bare, _app("crud", url) as crud:
         case = {"store": POSTGRESQL, "clients": scale.most_clients, "what": READS}
         loads = {
             LEDGER: Load(ours, scale, lambda at: ("GET", f"/api/v1/executions/{jobs[at % len(jobs)]}", b"")),
@@ -128,11 +128,11 @@ async def _fill(url: str, number: int) -> tuple[list[str], list[int]]:
 
 def _app(name: str, url: str) -> AbstractAsyncContextManager[str]:
     command = [sys.executable, "-m", "uvicorn", f"benchmarks.service_apps:{name}", "--factory", "--no-access-log"]
-    return _serving([*command, "--port", "{port}"], url, "openapi.json")
+    return serving([*command, "--port", "{port}"], url, "openapi.json")
 
 
 @asynccontextmanager
-async def _serving(command: list[str], url: str, path: str) -> AsyncIterator[str]:
+async def serving(command: list[str], url: str, path: str) -> AsyncIterator[str]:
     """A server in a process of its own, and its address once it answers."""
     port = _free_port()
     env = os.environ | {
