@@ -19,7 +19,10 @@ from pydantic import SecretStr
 from execution_ledger.infrastructure import SCOPES, Settings, create_key, create_sync_engine
 from execution_ledger.infrastructure.short_transactions import short_transaction
 from support import Database
+from support.examples import LEAN
 from support.http_service import running
+
+pytestmark = LEAN
 
 _HERE = Path(__file__).parent / "fuzz"
 _STREAMS = ("stream_events", "stream_cloudevents", "replay_execution")

@@ -12,10 +12,13 @@ import pytest
 
 from execution_ledger.api.http import answers
 from execution_ledger.infrastructure import Settings
+from support.examples import LEAN
 from support.http_service import running
 from support.receiver import LOOPBACK, Answer, Receiver, receiving
 
 from .conftest import Cli
+
+pytestmark = LEAN
 
 
 @pytest.fixture

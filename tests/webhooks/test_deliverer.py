@@ -17,8 +17,11 @@ from execution_ledger.infrastructure.short_transactions import transact
 from execution_ledger.infrastructure.webhooks import Due, Endpoint, advance, claim, find_due, release
 from execution_ledger.projections import Heads
 from execution_ledger.projections.webhooks import Deliverer, Guard, Retries, Sender, WebhookControl, deliverer
+from support.examples import LEAN
 from support.receiver import OK, Answer, Delivery, Receiver, receiving
 from support.writers import create, note, update
+
+pytestmark = LEAN
 
 MakeDeliverer = Callable[..., Deliverer]
 

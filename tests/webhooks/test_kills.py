@@ -11,9 +11,12 @@ from contextlib import ExitStack
 from execution_ledger.infrastructure import GroupWriter
 from execution_ledger.projections.webhooks import WebhookControl
 from support import Database
+from support.examples import LEAN
 from support.receiver import LOOPBACK, OK, Answer, Receiver
 from support.service_process import process
 from support.writers import create, note
+
+pytestmark = LEAN
 
 SECONDS = float(os.environ.get("EXECUTION_LEDGER_TEST_KILL_SECONDS", "8"))
 SETTINGS = {
