@@ -11,7 +11,8 @@ import msgspec
 from msgspec.structs import astuple
 from sqlalchemy import LargeBinary, Table, Uuid
 
-from ...domain import EXECUTION_CATALOG, EventRow, InvalidInput, leaf_hash, payload_digest, stream_id
+from ...domain import EXECUTION_CATALOG, EventRow, InvalidInput, Payload, leaf_hash, payload_digest, stream_id
+from ...infrastructure.codec import decode_payload
 from ...infrastructure.loading import Arrival
 from ...infrastructure.tables import api_keys, command_receipts, execution_leases
 from ...infrastructure.types import UTCDateTime
@@ -126,13 +127,13 @@ Line = Header | Event | Token | Beside | End
 def check_event(ledger: str, position: int, arrival: Arrival) -> None:
     """Refuse an event that is not as it was appended, or that cannot be loaded."""
     row, id, key, _ = arrival
-    if row.version == 1 and (id is None or key is None or stream_id(ledger, key) != row.execution_id):
+    kind = EXECUTION_CATALOG.find(row.type, row.schema_version)
+    if row.version == 1 and not _names(ledger, row, id, key, decode_payload(kind, row.schema_version, row.data)):
         raise InvalidInput(
             field="FILE",
             problem=f"event {position} of ledger {ledger!r} begins an execution that has lost its number or its key",
             remedy="`execution-ledger verify` shows what is wrong with the ledger.",
         )
-    EXECUTION_CATALOG.find(row.type, row.schema_version)
     intact = row.data is None or row.payload_digest == payload_digest(row.salt or b"", row.data.encode())
     if not intact or row.leaf_hash != leaf_hash(ledger, row):
         raise InvalidInput(
@@ -140,6 +141,14 @@ def check_event(ledger: str, position: int, arrival: Arrival) -> None:
             problem=f"event {position} of ledger {ledger!r} does not have the hashes that it was appended with",
             remedy="Somebody or something changed it; `execution-ledger verify --hashes` shows all such events.",
         )
+
+
+def _names(ledger: str, row: EventRow, id: int | None, key: str | None, payload: Payload) -> bool:
+    """Whether a number and a key are those of the execution that an event begins."""
+    told = payload.changes()
+    if id is None or key is None or told.get("id", id) != id:
+        return False
+    return told["job_id"] == key if told else stream_id(ledger, key) == row.execution_id
 
 
 def _from_json(kind: Any, value: Any) -> Any:
