@@ -34,7 +34,7 @@ from .tables import table
 from support.chromium import FLAGS, find_chromium  # isort: skip (`stores` says where that is)
 
 RUNS, EVENTS = (10_000, 1_000_000), (1_000, 50_000)
-QUICK_RUNS, QUICK_EVENTS = (60, 200), (30, 90)
+QUICK_RUNS, QUICK_EVENTS = (60,), (30,)
 _LANES = 9_000
 _FRAMES = 120
 _BEGIN = 1_767_225_600
