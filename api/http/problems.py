@@ -99,7 +99,7 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
     kind = Kind(error.status_code, phrase.lower().replace(" ", "-"), phrase)
     headers = dict(error.headers or {})
     if error.status_code == 405:  # the router names the methods of one of the path's routes only
-        headers["Allow"] = _allowed_methods(request)
+        headers["Allow"] = _allowed_methods(request) or headers.get("Allow", "")
     return problem_response(kind, str(error.detail), headers=headers)
 
 

@@ -62,6 +62,8 @@ def _page(at: int) -> Ask:
         ("execution_history_status_created_at", _history(status="running")),
         ("execution_history_job_id_key", _history(job_id_prefix="job-777")),
         ("execution_history_run_name", _history(run_name_prefix="rare-")),
+        ("execution_history_run_name", _history(prefix="rare-")),
+        ("execution_history_job_id_key", _history(prefix="job-777")),
         ("execution_history_parent_job_id", _history(parent_job_id="parent-3")),
         ("execution_history_attributes", _history(attributes={"team": "rare"})),
         ("execution_events_pkey", _events()),

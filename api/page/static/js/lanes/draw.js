@@ -28,7 +28,8 @@ export function drawLanes(context, { lanes, scale, top, height, colors, clip, no
     if (y > height || y + lane.height < AXIS) continue;
     for (const bar of lane.bars) {
       const end = Math.min(bar.end ?? until, until);
-      if (bar.created > until || end < scale.from || bar.created > scale.to) continue;
+      if (bar.created > scale.to) break; // they are in the order of their creation
+      if (bar.created > until || end < scale.from) continue;
       const by = y + HEAD + bar.row * ROW;
       if (by > height || by + ROW < AXIS) continue;
       if (clip !== null) {
@@ -85,8 +86,8 @@ export function drawLanes(context, { lanes, scale, top, height, colors, clip, no
 
 /** How many runs a lane holds, and how many of them need a look: never by color alone. */
 function summary(lane, clip, until) {
-  const bad = lane.bars.filter((bar) => (clip === null ? bar.status === "failed" : bar.turns.some(([at, status]) => status === "failed" && at <= until)));
-  return `${number(lane.bars.length)} ${lane.bars.length === 1 ? "run" : "runs"}${bad.length ? ` · ✕ ${number(bad.length)} failed` : ""}`;
+  const failed = clip === null ? lane.failed : lane.bars.filter((bar) => bar.turns.some(([at, status]) => status === "failed" && at <= until)).length;
+  return `${number(lane.bars.length)} ${lane.bars.length === 1 ? "run" : "runs"}${failed ? ` · ✕ ${number(failed)} failed` : ""}`;
 }
 
 /** The bar under a point. */

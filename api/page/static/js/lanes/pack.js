@@ -23,7 +23,8 @@ export function pack(bars, by, now) {
       ends[row] = Math.max(bar.end ?? now, bar.created + 1);
       bar.row = row;
     }
-    const lane = { title, top, rows: ends.length, height: HEAD + ends.length * ROW + 8, bars: inside };
+    const failed = inside.filter(({ status }) => status === "failed").length;
+    const lane = { title, top, rows: ends.length, height: HEAD + ends.length * ROW + 8, bars: inside, failed };
     top += lane.height;
     return lane;
   });

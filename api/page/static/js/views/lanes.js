@@ -63,7 +63,7 @@ export function Lanes() {
     0: ["All of it", () => setView(null)],
     p: ["Play what is seen again", () => replay(seen)],
   });
-  const failed = data?.bars.filter(({ status }) => status === "failed").length;
+  const failed = lanes.reduce((sum, lane) => sum + lane.failed, 0);
   let content;
   if (found.problem && !data) content = html`<${Failure} problem=${found.problem} retry=${found.reload} />`;
   else if (!data) content = html`<${Loading} what=${`Reading runs${read ? `, ${number(read)} so far` : ""}`} />`;
