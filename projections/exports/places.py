@@ -46,7 +46,11 @@ def check_place(*targets: Path, overwrite: bool) -> None:
         if target.is_dir():
             raise InvalidInput(field="path", problem=f"{target} is a folder", remedy="Name a file in it.")
         if target.exists() and not overwrite:
-            raise InvalidInput(field="path", problem=f"{target} exists", remedy="Name another file, or overwrite it.")
+            raise InvalidInput(
+                field="path",
+                problem=f"{target} exists",
+                remedy="Name another file, or ask to overwrite it (overwrite=True, or --overwrite).",
+            )
 
 
 def flush(file: BinaryIO) -> None:

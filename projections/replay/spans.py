@@ -144,13 +144,15 @@ def silences(times: Iterable[datetime], heard: datetime | None, least: float) ->
 
 
 def uncovered(
-    running: Iterable[Span], steps: Iterable[tuple[datetime, datetime | None]], begin: datetime, end: datetime
+    running: Iterable[tuple[datetime, datetime | None]],
+    steps: Iterable[tuple[datetime, datetime | None]],
+    end: datetime,
 ) -> list[Gap]:
-    """Stretches between `begin` and `end` in which the run ran and no step did. Steps are ordered by their start."""
+    """Stretches up to `end` in which the run ran and no step did. Steps are ordered by their start."""
     covered = [(start, stop or end) for start, stop in steps]
     gaps: list[Gap] = []
-    for span in running:
-        at, last = max(span.started_at, begin), min(span.finished_at or end, end)
+    for since, finished_at in running:
+        at, last = since, min(finished_at or end, end)
         for start, stop in covered:
             if at < min(start, last):
                 gaps.append(Gap(kind="uncovered", started_at=at, finished_at=min(start, last)))

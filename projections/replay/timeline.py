@@ -181,12 +181,17 @@ class _Page:
         end = max(begin, *times)
         timeline.gaps = silences(times, heard, least)
         step = execution_steps.c
-        running = [span for span in (timeline.status_before, *timeline.statuses) if span and span.status in _RUNNING]
+        # What was there before the page is told from where the page before it ended; what begins in the page from its
+        # own begin, which a late event sets before that.
+        before = [] if timeline.status_before is None else [(timeline.status_before, begin)]
+        spans = [*before, *((span, span.started_at) for span in timeline.statuses)]
+        running = [(since, span.finished_at) for span, since in spans if span.status in _RUNNING]
         if not running or not next(self._steps(limit=1), None):
             return
+        begin = min(since for since, _ in running)
         lasting = or_(step.finished_at.is_(None), step.finished_at > begin)
         steps = [(row.started_at, row.finished_at) for row in self._steps(step.started_at < end, lasting)]
-        timeline.gaps += (gap for gap in uncovered(running, steps, begin, end) if (gap.seconds or 0) > least)
+        timeline.gaps += (gap for gap in uncovered(running, steps, end) if (gap.seconds or 0) > least)
 
     def _last_heard(self) -> datetime | None:
         """The latest time of an event before the page."""

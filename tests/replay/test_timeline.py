@@ -38,11 +38,11 @@ def flat(steps: list[Any]) -> list[Any]:
 
 
 def joined(gaps: list[Any]) -> list[tuple[datetime, datetime]]:
-    """Gaps that touch are one."""
+    """Gaps that touch, or lie over each other, are one."""
     merged: list[tuple[datetime, datetime]] = []
     for gap in sorted(gaps, key=lambda gap: gap.started_at):
-        if merged and merged[-1][1] == gap.started_at:
-            merged[-1] = (merged[-1][0], gap.finished_at)
+        if merged and merged[-1][1] >= gap.started_at:
+            merged[-1] = (merged[-1][0], max(merged[-1][1], gap.finished_at))
         else:
             merged.append((gap.started_at, gap.finished_at))
     return merged
@@ -168,3 +168,25 @@ async def test_a_page_tells_what_was_going_on_when_it_begins(sync_engine: Engine
         ("inner", "completed", None),
     ]
     assert (page.statuses, page.steps, page.next_version) == ([], [], 7)
+
+
+async def test_a_gap_is_told_where_a_page_begins_with_a_late_start(sync_engine: Engine, sessions: Sessions) -> None:
+    ledger = write(
+        sync_engine,
+        [
+            Told(0, StartStep.of("fetch"), 10, None, "ada"),
+            Told(0, FinishStep.of("fetch"), 5, None, "ada"),
+            Told(0, Note.of("still here"), 10, None, "ada"),
+            Told(0, Update.of({"status": "running"}), 0, 21, "ada"),
+        ],
+    )
+    async with sessions() as session:
+        timelines = [await pages(ReplayQueries(session, ledger=ledger), "job-0", limit) for limit in (1, 4, 10)]
+    for parts in timelines:
+        uncovered = [
+            ((gap.started_at - START).total_seconds(), gap.seconds)
+            for page in parts
+            for gap in page.gaps
+            if gap.kind == "uncovered"
+        ]
+        assert uncovered == [(4.0, 6.0), (15.0, 10.0)]
