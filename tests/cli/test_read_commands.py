@@ -220,7 +220,7 @@ def test_wrong_usage_is_told_in_one_line(cli: Cli, arguments: list[str], words: 
     [
         (["status", "x", "--url", "nonsense"], 1, "url: 'nonsense' is no address."),
         (["status", "x", "--url", "http://x", "--database", "sqlite:///x.db"], 2, "--url: is given beside --database."),
-        (["--url", "http://x", "verify"], 2, "--url: this command works on a database."),
+        (["--url", "http://x", "verify"], 2, "--url: `verify` works on a database: "),
     ],
 )
 def test_a_service_is_named_where_it_can_be_asked(cli: Cli, arguments: list[str], status: int, words: str) -> None:
