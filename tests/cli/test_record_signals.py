@@ -15,9 +15,10 @@ from execution_ledger.projections import ReplayQueries
 
 from .conftest import Cli
 
-# Says when it is ready, so that nobody has to guess; `{}` is what it does on a signal.
+# Says when it is ready, so that nobody has to guess; `{}` is what it does on a signal. It writes past the buffer of
+# `print`, which a handler may not enter while it is being flushed.
 _WAITING = """
-import signal, sys, time
+import os, signal, sys, time
 count = 0
 def got(number, frame):
     global count
@@ -25,7 +26,7 @@ def got(number, frame):
     {}
 signal.signal(signal.SIGINT, got)
 signal.signal(signal.SIGTERM, got)
-print("ready", flush=True)
+os.write(1, b"ready\\n")
 while True:
     time.sleep(0.01)
 """
@@ -78,7 +79,7 @@ def test_a_command_may_end_in_its_own_way_and_its_exit_status_counts(cli: Cli) -
 
 
 def test_a_command_that_does_not_listen_is_killed_after_the_grace_time(cli: Cli) -> None:
-    process = start(cli, "--grace", "0.2", "--", *waiting("print('no', flush=True)"))
+    process = start(cli, "--grace", "0.2", "--", *waiting(r"os.write(1, b'no\n')"))
     process.send_signal(signal.SIGTERM)
     assert process.communicate(timeout=30)[0] == b"no\n"
     assert process.returncode == 128 + signal.SIGKILL
@@ -86,7 +87,7 @@ def test_a_command_that_does_not_listen_is_killed_after_the_grace_time(cli: Cli)
 
 
 def test_the_third_signal_kills(cli: Cli) -> None:
-    process = start(cli, "--", *waiting("print('no', flush=True)"))
+    process = start(cli, "--", *waiting(r"os.write(1, b'no\n')"))
     assert process.stdout is not None
     for _ in range(2):
         process.send_signal(signal.SIGINT)
