@@ -4,8 +4,17 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import time
+from contextlib import closing
+from pathlib import Path
+
+from sqlalchemy import insert, select
+
+from execution_ledger.infrastructure import create_sync_engine, migrate
+from execution_ledger.infrastructure.tables import crud_imports, ledgers
 
 from .conftest import Cli
+from .test_backups import root
 
 
 def make_table(cli: Cli, number: int = 3) -> str:
@@ -70,3 +79,50 @@ def test_what_is_wrong_is_told_in_a_line(cli: Cli) -> None:
         told = cli.text("import", "crud", *arguments, status=status)
         assert told.startswith(f"error: {beginning}"), told
         assert told.count("\n") == 1
+
+
+SIZE = 4_000
+
+
+def make_large_table(folder: Path) -> str:
+    with closing(sqlite3.connect(folder / "large.db")) as connection, connection:
+        connection.execute(
+            "CREATE TABLE executionhistory "
+            "(id INTEGER PRIMARY KEY, job_id TEXT, status TEXT, created_at TEXT, started_at TEXT, completed_at TEXT)"
+        )
+        times = ("2026-01-01 08:00:00", "2026-01-01 08:00:01", "2026-01-01 08:00:02")
+        rows = ((n, f"job-{n}", "COMPLETED", *times) for n in range(1, SIZE + 1))
+        connection.executemany("INSERT INTO executionhistory VALUES (?, ?, ?, ?, ?, ?)", rows)
+    return f"sqlite:///{folder}/large.db"
+
+
+def test_an_import_that_is_killed_gives_the_same_root_when_it_is_run_again(cli_on_both: Cli, tmp_path: Path) -> None:
+    url = make_large_table(tmp_path)
+    engine = create_sync_engine(cli_on_both.url)
+
+    def imported() -> int:
+        with engine.connect() as connection:
+            return connection.execute(select(ledgers.c.executions)).scalar() or 0
+
+    process = cli_on_both.start("import", "crud", url)
+    deadline = time.monotonic() + 60
+    while imported() == 0 and time.monotonic() < deadline:
+        time.sleep(0.005)
+    process.kill()
+    process.communicate()
+    begun = imported()
+    assert 0 < begun < SIZE
+    # The same import elsewhere, never killed: it has the same beginning and the same key of salts.
+    whole = Cli(f"sqlite:///{tmp_path}/whole.db", tmp_path)
+    migrate(whole.url)
+    other = create_sync_engine(whole.url)
+    with engine.connect() as connection, other.begin() as elsewhere:
+        plan = connection.execute(select(crud_imports)).mappings().one()
+        elsewhere.execute(insert(crud_imports), dict(plan) | {"done_id": None})
+    for cli, number in ((cli_on_both, SIZE - begun), (whole, SIZE)):
+        ended, _, told = cli.call("import", "crud", url)
+        assert (ended, told.partition(";")[0].strip()) == (0, f"{number:,} rows of {SIZE:,} imported")
+        assert cli.call("verify")[0] == 0
+    assert cli_on_both.ask(root) == whole.ask(root)
+    engine.dispose()
+    other.dispose()
