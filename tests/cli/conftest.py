@@ -10,7 +10,6 @@ import os
 import pty
 import struct
 import subprocess
-import sys
 import termios
 import time
 from collections.abc import Awaitable, Callable, Iterator
@@ -26,17 +25,11 @@ from execution_ledger.api.cli import run
 from execution_ledger.infrastructure import ExecutionHistory, ExecutionRepository, Settings
 from execution_ledger.infrastructure.tables import execution_events
 from execution_ledger.projections import LedgerQueries, RecordedEvent
-from support import Database
+from support import Database, forked
 from support.http_service import running
 from support.json_answers import check_answer, command_of
 
 T = TypeVar("T")
-_TAKE_TERMINAL = """
-import fcntl, os, sys, termios
-fcntl.ioctl(0, termios.TIOCSCTTY, 0)
-os.execv(sys.argv[1], sys.argv[1:])
-"""
-SHELL = [sys.executable, "-m", "execution_ledger.api.cli"]
 
 
 @dataclass
@@ -54,15 +47,7 @@ class Cli:
         return kept | own | self.env | more
 
     def run(self, *arguments: str, input: bytes = b"", **env: str) -> subprocess.CompletedProcess[bytes]:
-        return subprocess.run(
-            [*SHELL, *arguments],
-            input=input,
-            cwd=self.folder,
-            env=self.environment(**env),
-            capture_output=True,
-            timeout=60,
-            start_new_session=True,
-        )
+        return forked.run(arguments, self.folder, self.environment(**env), input=input, timeout=60)
 
     def shell(self, script: str) -> subprocess.CompletedProcess[bytes]:
         """A line of shell, in the same circumstances."""
@@ -111,7 +96,9 @@ class Cli:
         pipes = ("stdout", "stderr")
         settings: dict[str, Any] = {"stdin": subprocess.DEVNULL} | dict.fromkeys(pipes, subprocess.PIPE)
         settings["start_new_session"] = True  # away from the terminal that the tests may run at
-        return subprocess.Popen([*SHELL, *arguments], cwd=self.folder, env=self.environment(), **(settings | options))
+        return subprocess.Popen(
+            [*forked.COMMAND, *arguments], cwd=self.folder, env=self.environment(), **(settings | options)
+        )
 
     def terminal(
         self, *arguments: str, columns: int = 80, react: Callable[[bytes, int], None] | None = None
@@ -122,15 +109,8 @@ class Cli:
         """
         terminal, theirs = pty.openpty()
         fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
-        process = subprocess.Popen(
-            [sys.executable, "-c", _TAKE_TERMINAL, *SHELL, *arguments],
-            cwd=self.folder,
-            env=self.environment(TERM="xterm-256color"),
-            stdin=theirs,
-            stdout=theirs,
-            stderr=theirs,
-            start_new_session=True,
-        )
+        environment = self.environment(TERM="xterm-256color")
+        process = forked.start(arguments, self.folder, environment, [theirs] * 3, terminal=True)
         os.close(theirs)
         seen = b""
         while data := _read(terminal):

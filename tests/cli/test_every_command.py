@@ -204,7 +204,6 @@ def desk(request: pytest.FixtureRequest, story: Cli, names: dict[str, str], tmp_
     return Desk(request.param, COMMANDS[request.param], story, names, tmp_path)
 
 
-@pytest.mark.soak
 def test_each_does_what_is_good_and_refuses_what_is_bad_in_a_pipe_and_at_a_terminal(desk: Desk) -> None:
     case, good = desk.case, desk.words(desk.case.good)
     bad = desk.words(case.bad)
@@ -224,7 +223,6 @@ def test_each_does_what_is_good_and_refuses_what_is_bad_in_a_pipe_and_at_a_termi
     assert after - before <= {"ledger.db-wal", "ledger.db-shm"}, "nothing is half-written"
 
 
-@pytest.mark.soak
 def test_what_each_prints_with_json_is_as_its_schema_says(desk: Desk) -> None:
     if desk.path in WITHOUT_JSON:
         return

@@ -1,0 +1,80 @@
+"""Imports what every command needs, once, and forks a process for each command that it is asked to run.
+
+A script: `forked.py` starts it, with a socket as its standard input.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import gc
+import json
+import os
+import pkgutil
+import signal
+import socket
+import sys
+import termios
+import time
+from importlib import import_module
+from typing import Any
+
+from execution_ledger.api import terminal
+from execution_ledger.api.cli import main
+
+LARGEST = 1 << 16
+
+
+def serve(requests: socket.socket) -> dict[str, Any] | None:
+    """Fork for each request; what was asked for in a process that was forked, None in this one, at the end."""
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for those who watch
+    while True:
+        text, descriptors, _, _ = socket.recv_fds(requests, LARGEST, 4)
+        if not text:
+            return None
+        if os.fork() == 0:
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            *streams, answers = descriptors
+            child = os.fork()
+            if child == 0:
+                request = json.loads(text)
+                become(request, streams)
+                return request
+            watch(child, answers)
+        for each in descriptors:
+            os.close(each)
+
+
+def watch(child: int, answers: int) -> None:
+    """Tell its number, and how it ends; as its parent, which nobody else can be."""
+    for each in range(3):
+        os.close(each)
+    with os.fdopen(answers, "w") as told:
+        print(child, file=told, flush=True)
+        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), file=told)
+    os._exit(0)
+
+
+def become(request: dict[str, Any], streams: list[int]) -> None:
+    """Have all that a process has of its own."""
+    os.setsid()
+    for number, each in enumerate(streams):
+        os.dup2(each, number)
+    os.closerange(3, 256)
+    if request["terminal"]:
+        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+    os.chdir(request["cwd"])
+    os.environ.clear()
+    os.environ.update(request["env"])
+    time.tzset()
+    sys.argv[1:] = request["arguments"]
+    sys.stdin = open(0, closefd=False)  # noqa: SIM115
+    sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115
+    sys.stderr = open(2, "w", closefd=False, errors="backslashreplace", buffering=1)  # noqa: SIM115
+
+
+if __name__ == "__main__":
+    for module in pkgutil.iter_modules(terminal.__path__, f"{terminal.__name__}."):
+        import_module(module.name)
+    gc.freeze()
+    if serve(socket.socket(fileno=os.dup(0))) is not None:
+        main()
