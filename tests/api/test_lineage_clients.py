@@ -35,12 +35,9 @@ from sqlalchemy import make_url
 from execution_ledger.infrastructure import Settings, create_key, create_sync_engine
 from execution_ledger.infrastructure.short_transactions import short_transaction
 from support import Database
-from support.examples import LEAN
 from support.http_service import make_client, running
 
 from .conftest import Service
-
-pytestmark = LEAN
 
 KINDS = (RunState.START, RunState.RUNNING, RunState.COMPLETE)
 

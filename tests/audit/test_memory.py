@@ -15,7 +15,7 @@ from execution_ledger.projections import AuditQueries, export_to_file
 from execution_ledger.projections.exports import FORMATS
 from support import Database
 
-SMALL, LARGE = 8_000, 64_000
+SMALL, LARGE = 4_000, 32_000
 """Events of the two ledgers."""
 
 
