@@ -112,6 +112,27 @@ class Settings(BaseSettings):
         description="Claim with its scopes: text with blanks, or a list; `ledger:read` counts as `read`.",
     )
     oidc_actor_claim: str = Field(default="sub", description="Claim that is recorded as the actor.")
+    oidc_client_id: str | None = Field(
+        default=None, description="Client as which the page lets people sign in at the issuer; not offered, if not set."
+    )
+    oidc_client_secret: SecretStr | None = Field(
+        default=None, description="Secret of that client; without one it is a public client, which PKCE protects."
+    )
+    oidc_login_scope: str = Field(
+        default="openid", min_length=1, description="Scopes that it asks the issuer for, with blanks between them."
+    )
+    oidc_login_name: str = Field(
+        default="single sign-on",
+        min_length=1,
+        max_length=40,
+        description="What the page calls it: the button says “Sign in with …”.",
+    )
+    public_url: str | None = Field(
+        default=None,
+        pattern=r"^https?://[^\s/?#\\@]+/?$",
+        description="Where browsers reach the service, as `https://ledger.example.com`: from the issuer they come back "
+        "there; what the request says, if not set.",
+    )
     session_hours: float = Field(
         default=12, gt=0, le=24 * 30, description="Hours after which whoever logged in on the page must log in again."
     )

@@ -41,6 +41,7 @@ from . import (
     routes_replay,
     routes_service,
     routes_session,
+    routes_sign_in,
     routes_statistics,
     routes_webhooks,
 )
@@ -52,6 +53,7 @@ from .loopback import LoopbackOnly, RawPaths
 from .metrics import Metrics
 from .problems import install_problems
 from .rate_limit import RateLimit
+from .sign_in import SignIn
 from .tokens import Tokens
 
 PREFIX = "/api/v1"
@@ -77,6 +79,7 @@ _ROUTES = (
     routes_audit,
     routes_statistics,
     routes_session,
+    routes_sign_in,
 )
 _TAGS = [
     {"name": "executions", "description": "Runs of jobs, by the caller's own job id."},
@@ -97,6 +100,7 @@ _TAGS = [
 def create_app(settings: Settings) -> FastAPI:
     """An app that opens the database when it starts and closes it when it ends."""
     tokens = Tokens.of(settings)
+    sign_in = SignIn.of(settings, tokens)
     _check_telemetry(settings)
 
     @asynccontextmanager
@@ -138,7 +142,7 @@ def create_app(settings: Settings) -> FastAPI:
         responses=problem_docs.EVERYWHERE,
     )
     app.state.settings, app.state.metrics, app.state.stopping = settings, Metrics(), asyncio.Event()
-    app.state.started_at = utc_now()
+    app.state.started_at, app.state.sign_in = utc_now(), sign_in
     for routes in _ROUTES:
         app.include_router(routes.router, prefix=PREFIX)
     app.include_router(routes_service.router)

@@ -23,6 +23,8 @@ from .principal import Principal
 from .problem_kinds import FOREIGN_ORIGIN, SCOPE_MISSING, UNAUTHENTICATED
 from .problems import Problem, ledger_problem, problem_response
 from .sessions import Sessions, find_cookie, is_from_page
+from .sign_in import CALLBACK
+from .sign_in import PATH as SIGN_IN
 from .tokens import Tokens
 
 _REMEMBERED = 10_000
@@ -32,6 +34,9 @@ _EVERYTHING = frozenset(SCOPES)
 
 OPEN = frozenset({"/healthz", "/readyz", "/metrics", "/api/v1/openapi.json"})
 """Paths that tell nothing of any ledger (`/metrics` has a token of its own)."""
+
+SIGNING_IN = frozenset({SIGN_IN, CALLBACK})
+"""Paths for whoever is not known yet, and may do nothing else: their address is who calls."""
 
 
 class Authenticator:
@@ -104,9 +109,9 @@ class Authentication:
         if scope["type"] != "http" or scope["path"] in OPEN or is_of_page(scope["path"]):
             return await self.app(scope, receive, send)
         state = scope["app"].state
-        if not state.settings.auth:
+        if not state.settings.auth or scope["path"] in SIGNING_IN:
             client = scope.get("client") or ("local",)
-            found = Principal(client[0], None, None, _EVERYTHING)
+            found = Principal(client[0], None, None, frozenset() if state.settings.auth else _EVERYTHING)
         else:
             headers = Headers(scope=scope)
             credential, cookie = _credential(headers), find_cookie(headers)

@@ -130,6 +130,10 @@ STEP = _WRITTEN | problem_responses(
 LEASE = problem_responses(EXECUTION_NOT_FOUND, *BODY, *_kinds(LeaseHeld, LeaseLost, IllegalTransition))
 LEASE_RELEASE = problem_responses(EXECUTION_NOT_FOUND, *_kinds(LeaseLost))
 SESSION = problem_responses(NOTHING_HERE)
+SIGN_IN: dict[int | str, dict[str, Any]] = {
+    **problem_responses(NOTHING_HERE),
+    303: {"description": "The way on", "headers": _LOCATION},
+}
 PROJECTION = problem_responses(*_kinds(UnknownProjection))
 BATCH = problem_responses(*BODY)
 _WEBHOOK_BODY = (MALFORMED_JSON, NOT_JSON, *_kinds(PayloadTooLarge, InvalidInput))

@@ -16,7 +16,7 @@ from .headers import Route
 from .problem_kinds import NOT_FOUND
 from .problems import Problem
 from .responses import json_response
-from .sessions import Sessions, set_cookie
+from .sessions import Sessions, is_secure, set_cookie
 
 router = APIRouter(prefix="/session", tags=["service"], route_class=Route, dependencies=ANYBODY)
 
@@ -42,14 +42,15 @@ async def begin_session(request: Request) -> Response:
     now = utc_now()
     session = sessions.begin(request.state.principal, now)
     seconds = int((session.expires_at - now).total_seconds())
-    cookie = set_cookie(sessions.sign(session), request.headers, seconds)
+    cookie = set_cookie(sessions.sign(session), seconds, secure=is_secure(request.headers))
     return json_response(_body(request, session.expires_at), headers={"Set-Cookie": cookie})
 
 
 @router.delete("", status_code=204, operation_id="end_session", summary="Log a browser out")
 async def end_session(request: Request) -> Response:
     """Takes the cookie away."""
-    return Response(status_code=204, headers={"Set-Cookie": set_cookie("", request.headers, 0)})
+    cookie = set_cookie("", 0, secure=is_secure(request.headers))
+    return Response(status_code=204, headers={"Set-Cookie": cookie})
 
 
 def _body(request: Request, expires_at: datetime | None) -> dict[str, object]:

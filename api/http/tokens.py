@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from datetime import UTC, datetime
 from typing import Any
-from urllib.request import urlopen
 
 import jwt
 
@@ -14,6 +12,7 @@ from ...domain import InvalidInput, LedgerError, check_ledger
 from ...domain.limits import KEY_LENGTH
 from ...domain.values import check_text
 from ...infrastructure import SCOPES, Settings
+from .issuer import TIMEOUT, Issuer
 from .principal import Principal
 from .problem_kinds import ISSUER_UNAVAILABLE
 from .problems import Problem
@@ -22,8 +21,6 @@ _ALGORITHMS = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "E
 """Signatures by a private key. None with a shared secret: whoever can check such a token can make one."""
 _LEEWAY = 30
 """Seconds that clocks may differ."""
-_TIMEOUT = 5
-"""Seconds that the issuer gets to answer."""
 
 
 class Tokens:
@@ -31,7 +28,7 @@ class Tokens:
 
     def __init__(self, settings: Settings, issuer: str, audience: str) -> None:
         self._settings = settings
-        self._issuer, self._audience = issuer, audience
+        self.issuer, self.audience = Issuer(issuer), audience
         self._keys: jwt.PyJWKClient | None = None
 
     @classmethod
@@ -49,17 +46,21 @@ class Tokens:
 
     async def find(self, token: str) -> Principal | None:
         """Whose token it is; None where it is not good. Raises where the issuer does not answer."""
-        return await asyncio.to_thread(self._find, token)
+        claims = await self.verify(token, self.audience)
+        return None if claims is None else self.principal(claims)
 
-    def _find(self, token: str) -> Principal | None:
+    async def verify(self, token: str, audience: str) -> dict[str, Any] | None:
+        """What a token of the issuer for an audience claims; None where it is not good. Raises as `find` does."""
+        return await asyncio.to_thread(self._verify, token, audience)
+
+    def _verify(self, token: str, audience: str) -> dict[str, Any] | None:
         try:
-            key = self._client().get_signing_key_from_jwt(token)
-            claims = jwt.decode(
+            return jwt.decode(
                 token,
-                key,
+                self._client().get_signing_key_from_jwt(token),
                 algorithms=_ALGORITHMS,
-                issuer=self._issuer,
-                audience=self._audience,
+                issuer=self.issuer.url,
+                audience=audience,
                 leeway=_LEEWAY,
                 options={"require": ["exp", "iss", "aud"]},
             )
@@ -67,9 +68,9 @@ class Tokens:
             raise Problem(ISSUER_UNAVAILABLE) from error
         except (jwt.PyJWTError, ValueError):
             return None
-        return self._principal(claims)
 
-    def _principal(self, claims: dict[str, Any]) -> Principal | None:
+    def principal(self, claims: dict[str, Any]) -> Principal | None:
+        """Whom the claims of a good token name; None where they name nobody, or no ledger."""
         settings = self._settings
         try:
             ledger = check_ledger(claims.get(settings.oidc_ledger_claim))
@@ -83,14 +84,6 @@ class Tokens:
 
     def _client(self) -> jwt.PyJWKClient:
         if self._keys is None:
-            url = self._settings.oidc_jwks_url or self._discover()
-            self._keys = jwt.PyJWKClient(url, lifespan=300, timeout=_TIMEOUT)
+            url = self._settings.oidc_jwks_url or self.issuer.endpoint("jwks_uri")
+            self._keys = jwt.PyJWKClient(url, lifespan=300, timeout=TIMEOUT)
         return self._keys
-
-    def _discover(self) -> str:
-        url = f"{self._issuer.rstrip('/')}/.well-known/openid-configuration"
-        try:
-            with urlopen(url, timeout=_TIMEOUT) as answer:
-                return json.load(answer)["jwks_uri"]
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise Problem(ISSUER_UNAVAILABLE) from error

@@ -1,6 +1,6 @@
 """The web page: what is served of it, and where."""
 
-from .paths import is_of_page
+from .paths import is_of_page, is_view
 from .routes import router
 
-__all__ = ["is_of_page", "router"]
+__all__ = ["is_of_page", "is_view", "router"]

@@ -6,6 +6,7 @@ import json
 from base64 import b64encode
 from functools import cache
 from hashlib import sha256
+from html import escape
 from typing import NamedTuple
 
 from .assets import load_assets
@@ -32,7 +33,7 @@ _DOCUMENT = """\
 <title>Execution Ledger</title>
 <meta name="viewport" content="width=device-width, initial-scale=1, viewport-fit=cover">
 <meta name="color-scheme" content="light dark">
-<script src="{base}/js/early.js"></script>
+{sign_in}<script src="{base}/js/early.js"></script>
 <link rel="icon" href="{base}/icon.svg" type="image/svg+xml">
 {styles}
 <script type="importmap">{modules}</script>
@@ -57,8 +58,11 @@ class Document(NamedTuple):
 
 
 @cache
-def make_document() -> Document:
-    """The document, with the policy that lets it run its own files and nothing else."""
+def make_document(sign_in: str | None = None) -> Document:
+    """The document, with the policy that lets it run its own files and nothing else.
+
+    `sign_in` names what people can sign in with, where they can: a meta element tells it to whoever is not known yet.
+    """
     assets = load_assets()
     base = f"{ASSETS}/{assets.digest}"
     modules = json.dumps({"imports": {name: f"{base}/{path}" for name, path in _MODULES.items()}})
@@ -66,6 +70,7 @@ def make_document() -> Document:
     content = _DOCUMENT.format(
         base=base,
         modules=modules,
+        sign_in="" if sign_in is None else f'<meta name="sign-in" content="{escape(sign_in)}">\n',
         styles="\n".join(f'<link rel="stylesheet" href="{base}/{path}">' for path in ahead if path.endswith(".css")),
         preloads="\n".join(
             f'<link rel="modulepreload" href="{base}/{path}">' for path in ahead if path.endswith(".js")

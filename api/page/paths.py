@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from urllib.parse import unquote
+
 VIEWS = ("/", "/run/{run}", "/lanes", "/audit", "/statistics", "/health", "/login")
 """Each answers the same document; what it shows is chosen in the browser."""
 
@@ -15,3 +18,21 @@ _BELOW = ("/run/", f"{ASSETS}/")
 def is_of_page(path: str) -> bool:
     """Whether a path tells nothing but the page itself, so that anybody may have it."""
     return path in _EXACT or path.startswith(_BELOW)
+
+
+_LONGEST = 2_000
+_URL = re.compile(r"(?P<path>/(run/(?P<run>[!-~]+?))?|/[a-z]+)(\?[!-~]*)?")
+"""As browsers send one: ASCII that is seen."""
+_NEVER = re.compile(r"[\\#]")
+"""A browser takes a backslash for a slash, and does not send what follows a number sign."""
+
+
+def is_view(url: str) -> bool:
+    """Whether a URL, without a host, leads to a view of this page and, however a browser reads it, nowhere else."""
+    found = _URL.fullmatch(url) if len(url) <= _LONGEST else None
+    if found is None or _NEVER.search(url):
+        return False
+    run = found["run"]
+    if run is None:
+        return found["path"] in _EXACT
+    return "/" not in run and unquote(run) not in (".", "..")

@@ -16,7 +16,9 @@ _FOR_GOOD = "public, max-age=31536000, immutable"
 
 async def get_page(request: Request) -> Response:
     """The document, which a browser asks for again each time: it names the files of today."""
-    document = make_document()
+    settings = request.app.state.settings
+    offered = settings.auth and settings.oidc_client_id is not None
+    document = make_document(settings.oidc_login_name if offered else None)
     headers = {
         "ETag": document.etag,
         "Cache-Control": "no-cache",

@@ -14,6 +14,7 @@ import pytest
 from execution_ledger.infrastructure import Settings
 from support import Database
 from support.http_service import make_client, running
+from support.issuer import Issuer
 from support.postgres import Server
 
 
@@ -62,3 +63,10 @@ def client(service: Service) -> Iterator[httpx.Client]:
 def settings(database: Database) -> Settings:
     """For tests that start a service of their own."""
     return _settings(database.url)
+
+
+@pytest.fixture
+def issuer() -> Iterator[Issuer]:
+    issuer = Issuer()
+    yield issuer
+    issuer.close()

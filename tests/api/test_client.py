@@ -46,7 +46,8 @@ WITHOUT_CLIENT = {
     "post_lineage", "list_lineage",  # for clients of OpenLineage
     "stream_events",  # `follow`
     "list_cloudevents", "get_cloudevent", "stream_cloudevents",  # for what reads CloudEvents
-    "get_session", "begin_session", "end_session", "get_ledger_health",  # for the page
+    "get_session", "begin_session", "end_session", "begin_sign_in", "finish_sign_in",  # for the page
+    "get_ledger_health",  # likewise
 }  # fmt: skip
 
 

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import json
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import httpx
@@ -24,6 +21,7 @@ from execution_ledger.infrastructure import SCOPES, Settings, create_key, create
 from execution_ledger.infrastructure.short_transactions import short_transaction
 from support import Database
 from support.http_service import make_client, running
+from support.issuer import Issuer
 
 MakeKey = Callable[..., tuple[str, str]]
 
@@ -94,7 +92,9 @@ def all_routes(routes: Any) -> Iterator[Any]:
         yield from [route] if inner is None else all_routes(inner.routes)
 
 
-WITHOUT_SCOPE = {"get_page", "get_page_file", "get_session", "begin_session", "end_session"}
+SIGN_IN = {"begin_sign_in", "finish_sign_in"}
+"""For whoever is not known yet."""
+WITHOUT_SCOPE = {"get_page", "get_page_file", "get_session", "begin_session", "end_session", *SIGN_IN}
 """The page's files tell nothing; a session tells of its own caller."""
 
 
@@ -126,48 +126,6 @@ def test_a_scope_that_is_missing_is_named(secured: Settings, make_key: MakeKey) 
             assert (refused.status_code, refused.json()["scope"]) == (403, "write")
         assert client.get("ledger/root").json()["scope"] == "audit"
         assert client.get("executions/a").json()["version"] == 1, "nothing was written"
-
-
-class Issuer:
-    """An OIDC issuer on this machine."""
-
-    def __init__(self) -> None:
-        self.key = ec.generate_private_key(ec.SECP256R1())
-        jwk = json.loads(jwt.algorithms.ECAlgorithm.to_jwk(self.key.public_key()))
-        pages: dict[str, Any] = {"/keys": {"keys": [jwk | {"kid": "one", "use": "sig", "alg": "ES256"}]}}
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                page = pages.get(self.path)
-                self.send_response(200 if page else 404)
-                self.end_headers()
-                self.wfile.write(json.dumps(page).encode())
-
-            def log_message(self, *_: Any) -> None:
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_port}"
-        pages["/.well-known/openid-configuration"] = {"issuer": self.url, "jwks_uri": f"{self.url}/keys"}
-        threading.Thread(target=self.server.serve_forever).start()
-
-    def token(self, key: Any = None, algorithm: str = "ES256", **claims: Any) -> str:
-        now = datetime.now(UTC)
-        given = {"iss": self.url, "aud": "ledger", "sub": "ada", "ledger": "red", "scope": "openid ledger:read write"}
-        given |= {"exp": now + timedelta(minutes=5)} | claims
-        given = {name: value for name, value in given.items() if value is not None}
-        return jwt.encode(given, key or self.key, algorithm, headers={"kid": "one"})
-
-    def close(self) -> None:
-        self.server.shutdown()
-        self.server.server_close()
-
-
-@pytest.fixture
-def issuer() -> Iterator[Issuer]:
-    issuer = Issuer()
-    yield issuer
-    issuer.close()
 
 
 def test_tokens_of_the_issuer_are_taken_and_no_others(secured: Settings, issuer: Issuer) -> None:

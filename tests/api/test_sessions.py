@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from execution_ledger.api.http.principal import Principal
-from execution_ledger.api.http.sessions import COOKIE, PAGE_HEADER, Session, Sessions, set_cookie
+from execution_ledger.api.http.sessions import COOKIE, PAGE_HEADER, Session, Sessions, is_secure, set_cookie
 from execution_ledger.infrastructure import Settings, create_key, create_sync_engine, revoke_key
 from execution_ledger.infrastructure.short_transactions import short_transaction
 from support import Database
@@ -129,7 +129,8 @@ def test_a_session_is_known_where_the_secret_is_the_same() -> None:
 
 
 def test_behind_a_proxy_with_tls_the_cookie_is_for_tls_alone() -> None:
-    assert "Secure" in set_cookie("x", {"origin": "https://ledger.example"}, 60)
+    for origin, secure in (("https://ledger.example", True), ("http://ledger.example", False)):
+        assert ("Secure" in set_cookie("x", 60, secure=is_secure({"origin": origin}))) is secure
 
 
 def test_where_nobody_needs_a_key_there_is_no_session(settings: Settings) -> None:

@@ -63,8 +63,8 @@ COUNTS = {"get_ledger": "size", "get_ledger_health": "size", "count_audit": "num
 NUMBERS_ONLY = {"list_projections"}
 """Their datum is a position."""
 
-OWN = {"get_session", "begin_session", "end_session"}
-"""Routes that tell whose credentials these are, and nothing else."""
+OWN = {"get_session", "begin_session", "end_session", "begin_sign_in", "finish_sign_in"}
+"""Routes that tell whose credentials these are, or send a browser for some, and nothing else."""
 
 STREAMS = ("stream_events", "stream_cloudevents")
 

@@ -12,10 +12,12 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, Page, Response, expect, sync_playwright
 
+from execution_ledger.api.http.sign_in import CALLBACK
 from execution_ledger.infrastructure import Settings
 from support.chromium import FLAGS, find_chromium
 from support.day import Day
 from support.http_service import running
+from support.issuer import CLIENT, Issuer
 from support.postgres import Server
 
 from .axe import PHONE, WIDE
@@ -89,6 +91,25 @@ def secured(written: Path, tmp_path: Path) -> Iterator[tuple[str, str]]:
 
 
 @pytest.fixture
+def issuer() -> Iterator[Issuer]:
+    """An issuer on another site: `localhost` is not `127.0.0.1` to a browser."""
+    issuer = Issuer("localhost")
+    yield issuer
+    issuer.close()
+
+
+@pytest.fixture
+def offering(written: Path, tmp_path: Path, issuer: Issuer) -> Iterator[str]:
+    """The address of a service where people sign in at the issuer, over a copy."""
+    url = f"sqlite:///{shutil.copy(written, tmp_path / 'ledger.db')}"
+    oidc = {"oidc_issuer": issuer.url, "oidc_audience": "ledger", "oidc_client_id": CLIENT, "oidc_login_name": "Acme"}
+    issuer.person = {"sub": "olga", "ledger": "default", "scope": "read write"}
+    with running(_settings(url, auth=True, key_cache=0.0, **oidc)) as address:
+        issuer.redirect_uris.add(address + CALLBACK)
+        yield address
+
+
+@pytest.fixture
 def empty(sqlite_template: Path, tmp_path: Path) -> Iterator[str]:
     """The address of a service over an empty ledger."""
     path = shutil.copy(sqlite_template, tmp_path / "ledger.db")
@@ -109,13 +130,19 @@ def open_page(browser: Browser) -> Iterator[Open]:
     """Opens a page, in a browser that knows nothing yet. Whatever goes wrong in it fails the test.
 
     A console error, a script's, a request to another host, a refusal of the content security policy; answers of 401
-    and 404 are expected of some tests, which say so.
+    and 404 are expected of some tests, which say so, as is a way elsewhere.
     """
     wrong: list[str] = []
     with ExitStack() as stack:
 
         def open_page(
-            url: str, *, theme: Any = "light", phone: bool = False, expected: tuple[int, ...] = (), **options: Any
+            url: str,
+            *,
+            theme: Any = "light",
+            phone: bool = False,
+            expected: tuple[int, ...] = (),
+            elsewhere: str = "",
+            **options: Any,
         ) -> Page:
             size = PHONE if phone else WIDE
             context = browser.new_context(
@@ -125,7 +152,7 @@ def open_page(browser: Browser) -> Iterator[Open]:
             stack.callback(context.close)
             page = context.new_page()
             page.set_default_timeout(15_000)
-            host = url.split("/")[2]
+            hosts = {each.split("/")[2] for each in (url, elsewhere) if each}
 
             def answered(response: Response) -> None:
                 if response.status >= 400 and response.status not in expected:
@@ -136,7 +163,7 @@ def open_page(browser: Browser) -> Iterator[Open]:
                     wrong.append(message.text)
 
             def asked(request: Any) -> None:
-                if request.url.split("/")[2] != host:
+                if request.url.split("/")[2] not in hosts:
                     wrong.append(f"a request to {request.url}")
 
             page.on("response", answered)

@@ -2,7 +2,7 @@
 import { html, useEffect, useRef, useState } from "./html.js";
 import { can, loadSession, logOut, session } from "./api.js";
 import { useKeys } from "./keys.js";
-import { go, here } from "./router.js";
+import { go, here, whereNext } from "./router.js";
 import { setTheme, theme } from "./theme.js";
 import { Announcer, Empty, Failure, Icon, Loading } from "./ui/basics.js";
 import { Help } from "./ui/help.js";
@@ -110,6 +110,10 @@ export function App() {
   const keys = { "?": ["This help", () => setHelp(true)] };
   for (const { key, title, path } of allowed()) keys[`g ${key}`] = [`Go to ${title}`, () => go(path)];
   useKeys("Everywhere", keys, inside);
+  const arrived = inside && here.value.path === "/login";
+  useEffect(() => {
+    if (arrived) go(whereNext(), { replace: true });
+  }, [arrived]);
   return html`
     ${inside &&
     html`
@@ -122,7 +126,7 @@ export function App() {
         <${Navigation} />
         <${Tools} onHelp=${() => setHelp(true)} />
       </header>
-      <${View} />
+      ${!arrived && html`<${View} />`}
     `}
     ${session.value === null && html`<${LogIn} />`}
     ${session.value === undefined && html`<${Unreachable} />`}

@@ -31,6 +31,16 @@ export function withParams(changes, path = location.pathname, params = here.peek
 
 export const setParams = (changes, options = { replace: true }) => go(withParams(changes), options);
 
+const LONGEST = 2000; // as `is_view` has it
+
+/** Where whoever logs in goes on: where they are, or where they were before they were sent to log in. */
+export function whereNext({ path, params } = here.value) {
+  const query = params.toString();
+  const url = path === "/login" ? (params.get("next") ?? "/") : query ? `${path}?${query}` : path;
+  if (url.length > LONGEST) return path === "/login" || path.length > LONGEST ? "/" : path;
+  return url.startsWith("/") && !/^\/[/\\]/.test(url) && !url.startsWith("/login") ? url : "/";
+}
+
 export const runUrl = (jobId, params = {}) => withParams(params, `/run/${encodeURIComponent(jobId)}`, "");
 
 /** Links inside the page change the view; whatever else a click means is left to the browser. */
