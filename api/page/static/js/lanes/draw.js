@@ -1,4 +1,5 @@
-// Draws lanes. Bars of one color are one path, so that ten thousand of them move smoothly.
+// Draws lanes: rectangles on whole pixels, color by color. A path of thousands costs a browser without a graphics card
+// twice the time.
 import { FONT, fitted } from "../chart/canvas.js";
 import { drawAxis } from "../chart/scale.js";
 import { number } from "../format.js";
@@ -15,14 +16,14 @@ export function drawLanes(context, { lanes, scale, top, height, colors, clip, no
   context.rect(0, AXIS, scale.right, height - AXIS);
   context.clip();
   const until = clip ?? now;
-  const paths = new Map();
-  const thin = new Path2D();
+  const boxes = new Map();
   const marks = [];
-  const rect = (status, x, y, right) => {
-    if (!paths.has(status)) paths.set(status, new Path2D());
-    const left = Math.max(x, scale.left - 4);
-    paths.get(status).rect(left, y, Math.max(right - left, 1.5), ROW - 4);
+  const box = (color, x, y, right, height) => {
+    if (!boxes.has(color)) boxes.set(color, []);
+    const left = Math.round(Math.max(x, scale.left - 4));
+    boxes.get(color).push(left, Math.round(y), Math.max(Math.round(right) - left, 1), height);
   };
+  const rect = (status, x, y, right) => box(`status-${status}`, x, y, right, ROW - 4);
   for (const lane of lanes) {
     const y = AXIS + lane.top - top;
     if (y > height || y + lane.height < AXIS) continue;
@@ -39,18 +40,16 @@ export function drawLanes(context, { lanes, scale, top, height, colors, clip, no
         });
       } else {
         const start = bar.started ?? bar.created;
-        if (start > bar.created) thin.rect(scale.x(bar.created), by + (ROW - 4) / 2 - 1, scale.x(Math.min(start, end)) - scale.x(bar.created), 2);
+        if (start > bar.created) box("line-strong", scale.x(bar.created), by + (ROW - 4) / 2 - 1, scale.x(Math.min(start, end)), 2);
         rect(bar.status, scale.x(start), by, scale.x(end));
       }
       const width = scale.x(end) - scale.x(bar.created);
       if (width > 56 || bar.job_id === selected) marks.push([bar, by, width]);
     }
   }
-  context.fillStyle = colors("line-strong");
-  context.fill(thin);
-  for (const [status, path] of paths) {
-    context.fillStyle = colors(`status-${status}`);
-    context.fill(path);
+  for (const [color, all] of boxes) {
+    context.fillStyle = colors(color);
+    for (let at = 0; at < all.length; at += 4) context.fillRect(all[at], all[at + 1], all[at + 2], all[at + 3]);
   }
   context.textBaseline = "middle";
   for (const [bar, y, width] of marks) {
