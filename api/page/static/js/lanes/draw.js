@@ -21,7 +21,8 @@ export function drawLanes(context, { lanes, scale, top, height, colors, clip, no
   const box = (color, x, y, right, height) => {
     if (!boxes.has(color)) boxes.set(color, []);
     const left = Math.round(Math.max(x, scale.left - 4));
-    boxes.get(color).push(left, Math.round(y), Math.max(Math.round(right) - left, 1), height);
+    const width = Math.round(right) - left;
+    boxes.get(color).push(left, Math.round(y), width > 3 ? width - 1 : Math.max(width, 1), height); // the next one stands apart
   };
   const rect = (status, x, y, right) => box(`status-${status}`, x, y, right, ROW - 4);
   for (const lane of lanes) {

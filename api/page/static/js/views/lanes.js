@@ -79,9 +79,8 @@ export function Lanes() {
         <h1>${replaying ? "Incident replay" : "Lanes"}</h1>
         ${!window.fixed && !replaying && html`<${LiveMark} />`}
         <span class="muted nowrap">${shortTime(seen.from)} – ${shortTime(seen.to)}</span>
-        <span class="spacer"></span>
-        <${Controls} window=${window} by=${by} seen=${seen} onZoom=${zoom} onAll=${() => setView(null)} onReplay=${() => replay(seen)} />
       </div>
+      <${Controls} window=${window} by=${by} seen=${seen} onZoom=${zoom} onAll=${() => setView(null)} onReplay=${() => replay(seen)} />
       ${replaying && html`<${ReplayBar} window=${replaying} player=${player} onClose=${() => setParams({ replay: null }, { replace: false })} />`}
       ${replaying && data && html`<${ReplayStory} bars=${data.bars} story=${data.story ?? []} at=${player.at} />`}
       <div class="card lanes-card">${content}</div>
@@ -95,24 +94,27 @@ function Controls({ window, by, seen, onZoom, onAll, onReplay }) {
   const choose = (name) => (event) =>
     event.currentTarget.value && setParams({ last: null, from: iso(seen.from), to: iso(seen.to), [name]: fromInput(event.currentTarget.value) });
   return html`
-    <div class="segmented" role="group" aria-label="How far back">
-      ${Object.keys(SPANS).map((each) => html`<button key=${each} class="button small" aria-pressed=${String(window.last === each)}
-        onClick=${() => setParams({ last: each, from: null, to: null })}>${each}</button>`)}
+    <div class="lane-tools">
+      <div class="segmented" role="group" aria-label="How far back">
+        ${Object.keys(SPANS).map((each) => html`<button key=${each} class="button small" aria-pressed=${String(window.last === each)}
+          onClick=${() => setParams({ last: each, from: null, to: null })}>${each}</button>`)}
+      </div>
+      <label class="unseen" for="lanes-from">From</label>
+      <input id="lanes-from" class="small-input" type="datetime-local" value=${window.fixed ? toInput(iso(window.from)).slice(0, 16) : ""} onChange=${choose("from")} />
+      <label class="unseen" for="lanes-to">To</label>
+      <input id="lanes-to" class="small-input" type="datetime-local" value=${window.fixed ? toInput(iso(window.to)).slice(0, 16) : ""} onChange=${choose("to")} />
+      <label class="unseen" for="lanes-by">Lanes by</label>
+      <select id="lanes-by" value=${by} onChange=${(event) => setParams({ by: event.currentTarget.value === "name" ? null : event.currentTarget.value })}>
+        ${[["name", "by name"], ["kind", "by type"], ["none", "in one lane"]].map(([value, text]) => html`<option key=${value} value=${value} selected=${value === by}>${text}</option>`)}
+      </select>
+      <span class="joined">
+        <button class="button icon-only" aria-label="Zoom in" onClick=${() => onZoom(0.6)}><${Icon} name="plus" /></button>
+        <button class="button icon-only" aria-label="Zoom out" onClick=${() => onZoom(1.7)}><${Icon} name="minus" /></button>
+        <button class="button icon-only" aria-label="All of it" onClick=${onAll}><${Icon} name="fit" /></button>
+      </span>
+      <span class="spacer"></span>
+      <a class="button" href=${withParams({ from: iso(seen.from), before: iso(seen.to) }, "/", "")}>As a list</a>
+      <button class="button primary" onClick=${onReplay} title="Play what is seen again (p); Shift and drag to choose a part"><${Icon} name="play" />Replay</button>
     </div>
-    <label class="unseen" for="lanes-from">From</label>
-    <input id="lanes-from" class="small-input" type="datetime-local" value=${window.fixed ? toInput(iso(window.from)).slice(0, 16) : ""} onChange=${choose("from")} />
-    <label class="unseen" for="lanes-to">To</label>
-    <input id="lanes-to" class="small-input" type="datetime-local" value=${window.fixed ? toInput(iso(window.to)).slice(0, 16) : ""} onChange=${choose("to")} />
-    <label class="unseen" for="lanes-by">Lanes by</label>
-    <select id="lanes-by" value=${by} onChange=${(event) => setParams({ by: event.currentTarget.value === "name" ? null : event.currentTarget.value })}>
-      ${[["name", "by name"], ["kind", "by type"], ["none", "in one lane"]].map(([value, text]) => html`<option key=${value} value=${value} selected=${value === by}>${text}</option>`)}
-    </select>
-    <span class="joined">
-      <button class="button icon-only" aria-label="Zoom in" onClick=${() => onZoom(0.6)}><${Icon} name="plus" /></button>
-      <button class="button icon-only" aria-label="Zoom out" onClick=${() => onZoom(1.7)}><${Icon} name="minus" /></button>
-      <button class="button icon-only" aria-label="All of it" onClick=${onAll}><${Icon} name="fit" /></button>
-    </span>
-    <a class="button" href=${withParams({ from: iso(seen.from), before: iso(seen.to) }, "/", "")}>As a list</a>
-    <button class="button primary" onClick=${onReplay} title="Play what is seen again (p); Shift and drag to choose a part"><${Icon} name="play" />Replay</button>
   `;
 }
