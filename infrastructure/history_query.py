@@ -16,6 +16,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from ..domain import InvalidInput, parse_status
 from ..domain.limits import KEY_LENGTH
 from ..domain.values import check_int, check_json, check_text, check_time
+from .history_times import TIMES, hold, of_page
 from .tables import ExecutionHistory, ledgers
 
 _HISTORY: Table = ExecutionHistory.__table__  # type: ignore[assignment]
@@ -30,6 +31,10 @@ class HistoryFilters(TypedDict, total=False):
     """Created at this time or later."""
     created_before: datetime | str | None
     """Created before this time."""
+    ended_from: datetime | str | None
+    """Ended at this time or later."""
+    ended_before: datetime | str | None
+    """Ended before this time."""
     run_name_prefix: str | None
     job_id_prefix: str | None
     prefix: str | None
@@ -68,6 +73,7 @@ class HistoryQuery:
 
     ledger: str
     statuses: tuple[str, ...] | None
+    times: Mapping[str, datetime]
     conditions: tuple[ColumnElement[bool], ...]
     attributes: Mapping[str, Any]
 
@@ -80,10 +86,6 @@ class HistoryQuery:
             raise InvalidInput(field=min(unknown), problem="is not a filter", remedy=f"Use: {names}.")
         conditions: list[ColumnElement[bool]] = []
         column = _HISTORY.c
-        if "created_from" in given:
-            conditions.append(column.created_at >= check_time(given["created_from"], "created_from"))
-        if "created_before" in given:
-            conditions.append(column.created_at < check_time(given["created_before"], "created_before"))
         for name in ("run_name", "job_id"):
             if given.get(f"{name}_prefix", "") != "":
                 prefix = check_text(given[f"{name}_prefix"], f"{name}_prefix", KEY_LENGTH)
@@ -94,28 +96,39 @@ class HistoryQuery:
         if "parent_job_id" in given:
             parent = check_text(given["parent_job_id"], "parent_job_id", KEY_LENGTH)
             conditions.append(column.parent_job_id == parent)
-        return cls(ledger, _statuses(given.get("status")), tuple(conditions), _attributes(given.get("attributes", {})))
+        times = {name: check_time(given[name], name) for name in TIMES if name in given}
+        attributes = _attributes(given.get("attributes", {}))
+        return cls(ledger, _statuses(given.get("status")), times, tuple(conditions), attributes)
 
     def page(self, dialect: str, limit: int, *, offset: int = 0, after: Cursor | None = None) -> Select[Any]:
         """Rows in the order created_at DESC, id DESC."""
         column = _HISTORY.c
-        statement = self._where(select(_HISTORY), dialect)
+        created, completed = of_page(self.times, dialect, column.created_at, column.completed_at)
+        statement = self._where(select(_HISTORY), dialect, created, completed)
         if after is not None:
-            statement = statement.where(tuple_(column.created_at, column.id) < tuple_(*after))
-        return statement.order_by(column.created_at.desc(), column.id.desc()).limit(limit).offset(offset)
+            statement = statement.where(tuple_(created, column.id) < tuple_(*after))
+        return statement.order_by(created.desc(), column.id.desc()).limit(limit).offset(offset)
 
     def total(self, dialect: str) -> Select[Any]:
         """How many rows there are in all: read off the head where the filter allows it, counted otherwise."""
-        if self.conditions or self.attributes:
-            return self._where(select(func.count()).select_from(_HISTORY), dialect)
+        if self.times or self.conditions or self.attributes:
+            counted = select(func.count()).select_from(_HISTORY)
+            return self._where(counted, dialect, _HISTORY.c.created_at, _HISTORY.c.completed_at)
         counter: Any = ledgers.c.executions
         if self.statuses is not None:
             counter = sum((ledgers.c[status] for status in self.statuses[1:]), ledgers.c[self.statuses[0]])
         return select(counter).where(ledgers.c.ledger_id == self.ledger)
 
-    def _where(self, statement: Select[Any], dialect: str) -> Select[Any]:
+    def _where(
+        self,
+        statement: Select[Any],
+        dialect: str,
+        created: ColumnElement[datetime],
+        completed: ColumnElement[datetime],
+    ) -> Select[Any]:
         column = _HISTORY.c
-        conditions = [column.ledger_id == self.ledger, *self.conditions]
+        conditions = [column.ledger_id == self.ledger, *hold(self.times, created, completed)]
+        conditions += self.conditions
         if self.statuses is not None:
             one = len(self.statuses) == 1
             conditions.append(column.status == self.statuses[0] if one else column.status.in_(self.statuses))

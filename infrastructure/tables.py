@@ -436,6 +436,14 @@ class ExecutionHistory(Base):
         ),
         Index("execution_history_created_at", "ledger_id", "created_at", "id"),
         Index("execution_history_status_created_at", "ledger_id", "status", "created_at", "id"),
+        Index(
+            "execution_history_completed_at",
+            "ledger_id",
+            "completed_at",
+            "id",
+            postgresql_where=text("completed_at IS NOT NULL"),
+            sqlite_where=text("completed_at IS NOT NULL"),
+        ),
         Index("execution_history_run_name", "ledger_id", "run_name"),
         Index(
             "execution_history_parent_job_id",

@@ -39,6 +39,8 @@ class ExecutionsQuery(_Query):
     as_of: Time | None = Field(None, description="The list as it was at this time.")
     created_from: Time | None = None
     created_before: Time | None = None
+    ended_from: Time | None = Field(None, description="Only those that ended, at this time or later.")
+    ended_before: Time | None = Field(None, description="Only those that ended, before this time.")
     run_name_prefix: str | None = Field(None, max_length=KEY_LENGTH)
     job_id_prefix: str | None = Field(None, max_length=KEY_LENGTH)
     prefix: str | None = Field(None, max_length=KEY_LENGTH, description="Of the run's name or of its job id.")

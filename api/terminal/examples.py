@@ -23,7 +23,11 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "export events - --format csv --type deleted > deleted.csv",
     ),
     "export ledger": ("export ledger ledger.jsonl.gz --database postgresql://ledger@db/ledger",),
-    "history": ("history --status failed --limit 50", "history --name-prefix nightly --json"),
+    "history": (
+        "history --status failed --limit 50",
+        "history --ended-since 24h",
+        "history --name-prefix nightly --json",
+    ),
     "import": ("import openlineage events.ndjson", "import crud sqlite:///old.db --dry-run"),
     "import crud": (
         "import crud postgresql://app@db/app --table executionhistory --dry-run",

@@ -49,6 +49,24 @@ def history(
     parent: Annotated[
         str | None, typer.Option(metavar="JOB", help="Only those that are part of this run.", show_default=False)
     ] = None,
+    ended_since: Annotated[
+        str | None,
+        typer.Option(
+            "--ended-since",
+            metavar="TIME",
+            help="Only those that ended, at this time or later, or so long ago at most: `24h`, `7d`.",
+            show_default=False,
+        ),
+    ] = None,
+    ended_until: Annotated[
+        str | None,
+        typer.Option(
+            "--ended-until",
+            metavar="TIME",
+            help="Only those that ended, before this time, or longer ago: `24h`.",
+            show_default=False,
+        ),
+    ] = None,
     limit: Annotated[int, typer.Option(min=1, max=10_000, metavar="N", help="Executions to show.")] = 20,
     cursor: Annotated[
         str | None, typer.Option(metavar="CURSOR", help="Go on where the last page ended.", show_default=False)
@@ -61,13 +79,22 @@ def history(
     """List executions, the newest first."""
     settings = load_settings(ctx, url=url, database_url=database, ledger=ledger)
     from . import reading, show_history, show_json
+    from .windows import read_time
 
-    filters = {"status": status or None, "run_name_prefix": name_prefix, "parent_job_id": parent}
+    since = None if ended_since is None else read_time(ended_since, "--ended-since").isoformat()
+    until = None if ended_until is None else read_time(ended_until, "--ended-until").isoformat()
+    filters = {
+        "status": status or None, "run_name_prefix": name_prefix, "parent_job_id": parent, "ended_from": since,
+        "ended_before": until,
+    }  # fmt: skip
     found = reading.run(settings, lambda reader: reader.history(limit, cursor, filters))
     if json:
         show_json.show(show_json.history(found))
     else:
-        show_history.show(found)
+        again = {"name-prefix": name_prefix, "parent": parent, "ended-since": since, "ended-until": until}
+        options = [f"--status={each}" for each in status or ()]
+        options += [f"--{name}={value}" for name, value in again.items() if value is not None]
+        show_history.show(found, options)
 
 
 def timeline(

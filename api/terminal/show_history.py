@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Sequence
 from datetime import datetime
 
 from rich.table import Table
@@ -18,15 +20,16 @@ _ROOMY = 110
 """Columns from which on times are shown in full."""
 
 
-def show(found: History) -> None:
-    """Print the page, and below it how many there are."""
+def show(found: History, options: Sequence[str] = ()) -> None:
+    """Print the page, and below it how many there are; `options` are those of the filters, for the next page."""
     console = make_console()
     if found.executions:
         console.print(_table(found, console))
         console.print()
     console.print(_footer(found), soft_wrap=True)
     if found.next_cursor:
-        console.print(Text(f"more: execution-ledger history --cursor {found.next_cursor}", "dim"), soft_wrap=True)
+        again = shlex.join(["execution-ledger", "history", *options, "--cursor", found.next_cursor])
+        console.print(Text(f"more: {again}", "dim"), soft_wrap=True)
 
 
 def totals(summary: LedgerSummary) -> Text:

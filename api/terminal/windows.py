@@ -13,12 +13,18 @@ _AGO = re.compile(r"(\d{1,5})([hdw])")
 _HOURS = {"h": 1, "d": 24, "w": 168}
 
 
+def read_time(text: str, option: str, end: datetime | None = None) -> datetime:
+    """A time, or how long before `end` it was: `24h`, `7d`; before now, without one."""
+    if ago := _AGO.fullmatch(text):
+        return (end or datetime.now(UTC)) - timedelta(hours=int(ago[1]) * _HOURS[ago[2]])
+    return check_time(text, option)
+
+
 def make_window(since: str, until: str | None, by: str, run_name: str | None, now: datetime | None = None) -> Window:
     """Whole hours: those that `since` and `until` lie in are taken along."""
     now = now or datetime.now(UTC)
     end = now if until is None else check_time(until, "--until")
-    ago = _AGO.fullmatch(since)
-    begin = end - timedelta(hours=int(ago[1]) * _HOURS[ago[2]]) if ago else check_time(since, "--since")
+    begin = read_time(since, "--since", end)
     whole = timedelta(hours=1)
     first, last = _hour(begin), _hour(end - timedelta(microseconds=1)) + whole
     if first >= last:

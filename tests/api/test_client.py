@@ -232,6 +232,11 @@ def test_pages_and_states_of_the_past(client: Any) -> None:
     blue, count = client.get_execution_history(attributes={"team": "blue"}, status=["pending", "failed"])
     assert ([row.job_id for row in blue], count) == (["j3", "j1"], 2)
     before = client.get_execution_by_job_id("j0")
+    now = datetime.now(UTC)
+    client.create_execution({"job_id": "done", "status": "failed", "completed_at": now})
+    ended, count = client.get_execution_history(ended_from=now, ended_before="2100-01-01")
+    assert ([row.job_id for row in ended], count) == (["done"], 1)
+    assert client.get_execution_page(ended_before=now).executions == []
     client.transition("j0", "started")
     assert client.get_execution_at("j0", version=1).status == "pending"
     assert client.get_execution_at("j0", as_of=before.updated_at).status == "pending"

@@ -134,7 +134,8 @@ def test_pages_by_offset_tell_the_total_and_lead_on_by_cursor(client: httpx.Clie
 def test_every_filter_narrows_the_page_and_its_total(client: httpx.Client) -> None:
     create(client, job_id="a1", run_name="alpha one", created_at="2026-01-01T00:00:00Z", attributes={"n": 1, "t": "x"})
     create(client, job_id="a2", run_name="alpha two", created_at="2026-01-02T00:00:00Z", status="running")
-    create(client, job_id="b1", run_name="beta", created_at="2026-01-03T00:00:00Z", parent_job_id="a1", status="failed")
+    ended = {"status": "failed", "completed_at": "2026-01-04T00:00:00Z"}
+    create(client, job_id="b1", run_name="beta", created_at="2026-01-03T00:00:00Z", parent_job_id="a1", **ended)
 
     def found(**filters: Any) -> list[str]:
         page = client.get("executions", params=filters).json()
@@ -145,6 +146,9 @@ def test_every_filter_narrows_the_page_and_its_total(client: httpx.Client) -> No
     assert found(status=["running", "failed"]) == ["a2", "b1"]
     assert found(created_from="2026-01-02T00:00:00Z") == ["a2", "b1"]
     assert found(created_before="2026-01-02T00:00:00Z") == ["a1"]
+    assert found(ended_from="2026-01-04T00:00:00Z") == ["b1"]
+    assert found(ended_before="2026-01-04T00:00:00Z") == []
+    assert found(ended_from="2026-01-03T12:00:00+02:00", ended_before="2026-01-05", status="failed") == ["b1"]
     assert found(job_id_prefix="a") == ["a1", "a2"]
     assert found(run_name_prefix="alpha t") == ["a2"]
     assert found(prefix="alpha t") == ["a2"]

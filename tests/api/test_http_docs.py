@@ -23,7 +23,7 @@ PAGE = (Path(__file__).parents[2] / "docs" / "http.md").read_text(encoding="utf-
 def test_every_example_gets_the_status_that_is_printed(settings: Settings) -> None:
     script = "\n".join(re.findall(r"^```sh\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)).replace("\\\n", " ")
     examples = re.findall(r"^curl (.*)\n# → (\d+)$", script, re.MULTILINE)
-    assert len(examples) == script.count("curl ") == 31
+    assert len(examples) == script.count("curl ") == 32
     with running(settings) as address, make_client(address) as client:
         for command, status in examples:
             assert curl(client, command).status_code == int(status), command

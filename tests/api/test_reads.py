@@ -55,6 +55,8 @@ def test_the_list_is_shown_as_it_was(story: httpx.Client) -> None:
     assert {each["execution_id"]: each["status"] for each in listed} == {"b": "running", "a": "completed"}
     running = get(story, "executions", as_of=at, status="running")["executions"]
     assert [each["execution_id"] for each in running] == ["b"]
+    by_end = story.get("executions", params={"as_of": at, "ended_from": at})
+    assert (by_end.status_code, by_end.json()["field"]) == (422, "ended_from")
     refused = story.get("executions", params={"as_of": at, "run_name_prefix": "r"})
     assert (refused.status_code, refused.json()["field"]) == (422, "run_name_prefix")
 

@@ -90,6 +90,30 @@ def test_what_history_tells(cli_anywhere: Cli) -> None:
     assert [each.keys() for each in answer["executions"]] == [_COLUMNS]
 
 
+def test_history_by_when_executions_ended(cli_anywhere: Cli) -> None:
+    cli = cli_anywhere
+
+    async def story(runs: ExecutionRepository) -> None:
+        ago = {name: datetime.now(UTC) - timedelta(**{name: 30}) for name in ("days", "hours", "minutes")}
+        for name, end in ago.items():
+            await runs.create_execution({"job_id": name, "status": "failed", "created_at": end, "completed_at": end})
+        await runs.create_execution({"job_id": "running", "status": "running"})
+
+    def found(*options: str) -> list[str]:
+        return [each["job_id"] for each in cli.json("history", *options)["executions"]]
+
+    write(cli, story)
+    assert found("--ended-since", "24h") == ["minutes"]
+    assert found("--ended-since", "3d", "--ended-until", "1h") == ["hours"]
+    assert found("--ended-until", "2000-01-01T00:00:00Z") == []
+    first = cli.text("history", "--ended-since", "9w", "--status", "failed", "--limit", "1").splitlines()
+    assert first[-2].startswith("3 of 4 executions: ")
+    more = first[-1].removeprefix("more: execution-ledger ").split()
+    assert [line.split()[1] for line in cli.text(*more).splitlines()[1:3]] == ["hours", "days"]
+    wrong = cli.text("history", "--ended-until", "yesterday", status=1)
+    assert wrong.startswith("error: --ended-until: 'yesterday' is not a time")
+
+
 def test_what_timeline_tells(cli_anywhere: Cli) -> None:
     cli = cli_anywhere
     write(cli, three_runs)

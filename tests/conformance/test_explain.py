@@ -42,6 +42,14 @@ def _history(**filters: Any) -> Ask:
     return lambda session: ExecutionRepository(session).get_execution_history(**filters)
 
 
+def _under_way(at: str, **filters: Any) -> Ask:
+    """The second page of those that began before a time and ended later."""
+    cursor = Cursor(datetime.fromisoformat(at), 2**62).encode()
+    return lambda session: ExecutionRepository(session).get_execution_page(
+        1_000, cursor, ended_from=at, created_before=at, **filters
+    )
+
+
 def _page(at: int) -> Ask:
     created = datetime(2026, 1, 1, tzinfo=UTC).timestamp() + at
     cursor = Cursor(datetime.fromtimestamp(created, UTC), at).encode()
@@ -59,6 +67,10 @@ def _page(at: int) -> Ask:
             "execution_history_created_at",
             _history(created_from="2026-01-01T01:00Z", created_before="2026-01-01T02:00Z"),
         ),
+        ("execution_history_completed_at", _history(ended_from="2026-01-01T01:00Z", ended_before="2026-01-01T02:00Z")),
+        ("execution_history_completed_at", _under_way("2026-01-03T18:00Z")),
+        ("execution_history_completed_at", _under_way("2026-01-03T18:00Z", run_name_prefix="nightly-")),
+        ("execution_history_created_at", _history(ended_from="2026-01-01T01:00Z")),
         ("execution_history_status_created_at", _history(status="running")),
         ("execution_history_job_id_key", _history(job_id_prefix="job-777")),
         ("execution_history_run_name", _history(run_name_prefix="rare-")),

@@ -77,6 +77,68 @@ async def test_created_from_is_inclusive_and_created_before_is_not(repository: E
     assert await found(repository, created_from=datetime(2026, 1, 31, 13)) == ["2"]
 
 
+ENDS = [None, NOON, NOON + timedelta(microseconds=1), NOON + timedelta(hours=1), NOON + timedelta(days=30)]
+BOUNDS = [None, NOON - timedelta(hours=1), *(end for end in ENDS if end is not None)]
+
+
+async def ended(repository: ExecutionRepository) -> list[dict[str, Any]]:
+    """Runs of every length, in every status there may be at their end, and what is under way."""
+    rows = [
+        {"created_at": created, "completed_at": end, "status": "running" if end is None else status}
+        for (created, end), status in zip(
+            itertools.product([NOON - timedelta(days=9), NOON, NOON + timedelta(hours=1)], ENDS),
+            itertools.cycle(("completed", "failed", "stopped", "rejected", "cancelled")),
+            strict=False,
+        )
+    ]
+    for at, row in enumerate(rows):
+        row["job_id"] = f"{at:02}"
+    await fill(repository, ({k: v for k, v in row.items() if v is not None} for row in rows))
+    return rows
+
+
+@pytest.mark.parametrize("ended_from", BOUNDS)
+async def test_runs_are_found_by_when_they_ended(repository: ExecutionRepository, ended_from: datetime | None) -> None:
+    rows = await ended(repository)
+    for ended_before, created_before in itertools.product(BOUNDS, (None, NOON + timedelta(seconds=1))):
+        given = ended_from is not None or ended_before is not None
+        expected = [
+            row["job_id"]
+            for row in rows
+            if (created_before is None or row["created_at"] < created_before)
+            and (
+                not given
+                or (
+                    row["completed_at"] is not None
+                    and (ended_from is None or row["completed_at"] >= ended_from)
+                    and (ended_before is None or row["completed_at"] < ended_before)
+                )
+            )
+        ]
+        filters = {"ended_from": ended_from, "ended_before": ended_before, "created_before": created_before}
+        assert await found(repository, **filters) == expected, filters
+        assert await by_cursor(repository, 4, **filters) == await by_offset(repository, 4, **filters)
+        failed = [row["job_id"] for row in rows if row["job_id"] in expected and row["status"] == "failed"]
+        assert await found(repository, status="failed", **filters) == failed, filters
+
+
+async def test_a_run_is_found_by_its_end_once_it_ended_and_no_longer_when_that_is_corrected(
+    repository: ExecutionRepository,
+) -> None:
+    await fill(repository, [{"job_id": "late", "created_at": NOON, "status": "running"}])
+    begin = datetime.now(UTC)
+    assert await found(repository, ended_from=NOON) == []
+    await repository.mark_execution_completed(1)
+    assert await found(repository, ended_from=begin) == ["late"]
+    assert await found(repository, ended_before=begin) == []
+    assert await found(repository, ended_from="2026-01-31T17:45+05:45") == ["late"]
+    await repository.correct_execution("late", {"completed_at": NOON}, reason="the clock was wrong")
+    assert await found(repository, ended_from=begin) == []
+    assert await found(repository, ended_before=begin) == ["late"]
+    await repository.correct_execution("late", {"status": "running"}, reason="it goes on")
+    assert await found(repository, ended_before=datetime.now(UTC)) == []
+
+
 NAMES = [
     "a", "ab", "abc", "b", "A", "á", "a%c", "a_c", "a\\c", "a'c", "aé", "aéz", "aê", "ﬀ",
     "\ud7ff", "\ue000", "\U0010ffff", "\U0010ffff!",
@@ -176,13 +238,16 @@ async def test_filters_hold_together(repository: ExecutionRepository) -> None:
     "filters",
     [
         {"run_name_prefix": "r"}, {"job_id_prefix": "j"}, {"parent_job_id": "p"}, {"attributes": {"k": 1}},
-        {"status": ["pending", "running"]}, {"created_from": NOON}, {},
+        {"status": ["pending", "running", "failed"]}, {"created_from": NOON}, {"ended_from": NOON}, {},
     ],
 )  # fmt: skip
 async def test_of_equal_times_the_highest_id_comes_first_whatever_the_filter(
     repository: ExecutionRepository, filters: dict[str, Any]
 ) -> None:
-    same = {"run_name": "r", "parent_job_id": "p", "attributes": {"k": 1}, "created_at": NOON}
+    same = {
+        "run_name": "r", "parent_job_id": "p", "attributes": {"k": 1}, "created_at": NOON, "status": "failed",
+        "completed_at": NOON,
+    }  # fmt: skip
     await fill(repository, (same | {"job_id": f"j{at * 7 % 10}"} for at in range(10)))
     executions, _ = await repository.get_execution_history(**filters)
     assert [each.id for each in executions] == list(range(10, 0, -1))
@@ -194,7 +259,8 @@ async def test_of_equal_times_the_highest_id_comes_first_whatever_the_filter(
     "wrong",
     [
         {"status": "done"}, {"status": []}, {"status": 5}, {"status": ["running", None]}, {"created_from": "soon"},
-        {"created_before": 5}, {"run_name_prefix": 5}, {"job_id_prefix": "\x00"}, {"job_id_prefix": "x" * 256},
+        {"created_before": 5}, {"ended_from": "later"}, {"ended_before": 5}, {"run_name_prefix": 5},
+        {"job_id_prefix": "\x00"}, {"job_id_prefix": "x" * 256},
         {"parent_job_id": 5}, {"attributes": "k"}, {"attributes": {"k": [1]}}, {"attributes": {"k": object()}},
         {"attributes": {1: 1}}, {"attributes": {"k": float("nan")}}, {"limit": -1}, {"limit": "5"}, {"limit": 2**63},
         {"limit": 1.0}, {"limit": True}, {"color": "red"},

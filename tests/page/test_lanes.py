@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from datetime import datetime
-from urllib.parse import parse_qs, urlsplit
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import parse_qs, urlencode, urlsplit
 
 import httpx
 from playwright.sync_api import Page, expect
+
+from support.day import CLOSE
 
 from .axe import check
 from .conftest import Open
@@ -80,6 +83,59 @@ def test_a_window_is_chosen_by_dragging_and_played_again(open_page: Open, day: s
     assert datetime.fromisoformat(begin) <= datetime.fromisoformat(shown) < datetime.fromisoformat(end)
     page.keyboard.press("Escape")
     expect(page.get_by_role("heading", name="Lanes")).to_be_visible()
+
+
+def overlapping(runs: list[dict[str, Any]], begin: datetime, end: datetime) -> set[str]:
+    """Without any index: what had begun before the end of a window and had not ended when it began."""
+    return {
+        run["job_id"]
+        for run in runs
+        if datetime.fromisoformat(run["created_at"]) < end
+        and (run["completed_at"] is None or datetime.fromisoformat(run["completed_at"]) >= begin)
+    }
+
+
+def test_every_run_of_a_time_is_drawn_however_long_before_it_began(open_page: Open, fresh: str, api: Api) -> None:
+    client = api(fresh)
+    now = datetime.now(UTC)
+    for job_id, began, ended in (("into", 30, 0.4), ("over", 40, 0.1), ("before", 40, 3), ("through", 20, None)):
+        times = {"created_at": (now - timedelta(days=began)).isoformat()}
+        if ended is not None:
+            times["completed_at"] = (now - timedelta(hours=ended)).isoformat()
+        run = {"job_id": job_id, "run_name": job_id, "status": "running" if ended is None else "completed", **times}
+        client.post("executions", json=run).raise_for_status()
+    begin, end = now - timedelta(minutes=30), now - timedelta(minutes=15)
+    runs = client.get("executions", params={"limit": 1000}).json()["executions"]
+    expected = overlapping(runs, begin, end)
+    assert expected >= {"into", "over", "through"}
+    assert "before" not in expected
+    asked: list[str] = []
+    page = open_page(f"{fresh}/audit")
+    page.on("request", lambda request: asked.append(request.url) if "/executions?" in request.url else None)
+    page.goto(f"{fresh}/lanes?{urlencode({'from': begin.isoformat(), 'to': end.isoformat(), 'by': 'none'})}")
+    expect(page.get_by_role("img", name=re.compile(f"^{len(expected)} runs in 1 lanes"))).to_be_visible()
+    assert len(asked) == 3, asked
+    page.goto(page.url.replace("by=none", "by=name"))
+    expect(page.get_by_role("img", name=re.compile(f"^{len(expected)} runs"))).to_be_visible()
+
+
+def test_a_replay_knows_what_had_begun_long_before_it(open_page: Open, day: str, api: Api) -> None:
+    client = api(day)
+    close = client.get(f"executions/{CLOSE}").json()
+    ended = datetime.fromisoformat(close["completed_at"])
+    begin, end = ended - timedelta(minutes=2), ended + timedelta(minutes=3)
+    active = {"as_of": begin.isoformat(), "limit": 1000, "status": "running"}
+    running = {each["job_id"] for each in client.get("executions", params=active).json()["executions"]}
+    assert CLOSE in running
+    replay = f"{begin.isoformat()}~{end.isoformat()}"
+    page = open_page(f"{day}/lanes?{urlencode({'replay': replay})}")
+    shown = page.locator('.replay-story [data-status="running"].count')
+    expect(shown).to_have_attribute("data-count", str(len(running)))
+    runs = client.get("executions", params={"limit": 1000}).json()["executions"]
+    drawn = page.get_by_role("img", name=re.compile("runs in .* lanes"))
+    expect(drawn).to_have_attribute("aria-label", re.compile(f"^{len(overlapping(runs, begin, end))} runs in "))
+    page.get_by_label("Time", exact=True).fill(str(ended.timestamp() * 1000 + 1))
+    expect(page.locator(".replay-last")).to_contain_text("quarterly close")
 
 
 def test_the_list_of_the_same_time_is_a_click_away(open_page: Open, day: str) -> None:

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
+import itertools
 import json
 import re
+import shutil
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import httpx
 from playwright.sync_api import Page, expect
 
+from execution_ledger.domain import Create, Note, Update
+from execution_ledger.infrastructure import GroupWriter, Request, Settings
 from support.day import CLOSE, CLOSE_BEFORE, MARKUP, RUNNING
+from support.http_service import running
 
+from .axe import check
 from .conftest import Open
 
 Api = Callable[[str], httpx.Client]
@@ -38,6 +47,102 @@ def test_the_timeline_tells_statuses_and_steps(open_page: Open, day: str) -> Non
     expect(page.locator(".tip")).to_contain_text("collect")
     page.get_by_role("button", name="Zoom in").click()
     page.get_by_role("button", name="Whole run").click()
+
+
+def strip(page: Page) -> list[str]:
+    """The row of pixels that notes stand on."""
+    return page.locator(".gantt canvas").evaluate("""(canvas) => {
+        const ratio = canvas.width / canvas.clientWidth;
+        const copy = new OffscreenCanvas(canvas.width, 1).getContext('2d');
+        copy.drawImage(canvas, 0, -Math.round(51 * ratio));
+        const { data } = copy.getImageData(0, 0, canvas.width, 1);
+        return Array.from({ length: canvas.width }, (_, x) => data.slice(4 * x, 4 * x + 4).join());
+    }""")
+
+
+def marks(before: list[str], after: list[str]) -> int:
+    """Groups of pixels beside each other that differ."""
+    differs = [a != b for a, b in zip(before, after, strict=True)]
+    return sum(now and not earlier for earlier, now in itertools.pairwise([False, *differs]))
+
+
+def test_notes_are_drawn_and_told_by_pointer_and_keyboard(open_page: Open, day: str, api: Api) -> None:
+    asked = {"job_id": CLOSE, "type": "noted", "order": "oldest"}
+    notes = [each["data"]["text"] for each in api(day).get("events", params=asked).json()["events"]]
+    page = open_page(f"{day}/run/{CLOSE}?at=1")
+    expect(page.get_by_text(f"13 steps, {len(notes)} notes")).to_be_visible()
+    expect(page.locator(".run-title")).to_contain_text("as it was at event 1")
+    page.wait_for_timeout(100)
+    none = strip(page)
+    page.keyboard.press("n")
+    expect(page.locator(".tip")).to_have_count(0)  # there was no note yet
+    page.keyboard.press("End")
+    expect(page.locator(".run-title")).not_to_contain_text("as it was")
+    page.wait_for_timeout(100)
+    assert len(notes) <= marks(none, strip(page)) <= len(notes) + 1, "and the line of the moment"
+
+    tip, told = page.locator(".tip"), page.locator(".gantt [role=status]")
+    for note in notes[:3]:
+        page.keyboard.press("n")
+        expect(tip.locator("b")).to_have_text(note)
+        expect(tip).to_contain_text("stdout · info")
+        expect(told).to_contain_text(note)
+    page.keyboard.press("Shift+N")
+    expect(tip.locator("b")).to_have_text(notes[1])
+    page.keyboard.press("Escape")
+    expect(tip).to_have_count(0)
+    expect(page.locator(".run-title")).to_be_visible()
+    page.keyboard.press("Shift+N")
+    expect(tip.locator("b")).to_have_text(notes[-1])
+    for _ in range(6):
+        page.get_by_role("button", name="Zoom in").click()
+    for note in notes[-2::-1]:  # out of sight, most of them
+        page.keyboard.press("Shift+N")
+        expect(tip.locator("b")).to_have_text(note)
+
+    page.get_by_role("button", name="Whole run").click()
+    box = page.locator(".gantt canvas").bounding_box()
+    assert box is not None
+    seen = []
+    for x in range(210, int(box["width"]), 5):
+        page.mouse.move(box["x"] + x, box["y"] + 51)
+        if tip.count() and "stdout" in tip.inner_text():
+            seen.append(tip.locator("b").inner_text())
+    assert [text for text, _ in itertools.groupby(seen)] == notes
+
+
+def test_many_notes_are_one_mark_and_a_bound_is_told(open_page: Open, sqlite_template: Path, tmp_path: Path) -> None:
+    url = f"sqlite:///{shutil.copy(sqlite_template, tmp_path / 'ledger.db')}"
+
+    async def write() -> None:
+        async with GroupWriter(url) as writer:
+            await writer.execute(Request("default", "loud", Create.of({"job_id": "loud", "status": "running"})))
+            levels = ("info", *["error"] * 2, *["info"] * 20_098)
+            notes = (Note.of(f"line {number}", level=level) for number, level in enumerate(levels))
+            report = await writer.execute_many(Request("default", "loud", note) for note in notes)
+            assert report.done == 20_101
+            await writer.execute(Request("default", "loud", Update.of({"status": "completed"})))
+
+    with ThreadPoolExecutor(1) as elsewhere:  # Playwright has a loop in this thread
+        elsewhere.submit(lambda: asyncio.run(write())).result()
+    with running(Settings(database_url=url, log_level="warning")) as address:
+        page = open_page(f"{address}/run/loud")
+        expect(page.get_by_role("note")).to_have_text("There are more notes: only the first 20,000 are drawn.")
+        expect(page.get_by_text("No steps, 20,000 notes")).to_be_visible()
+        page.keyboard.press("n")
+        tip = page.locator(".tip")
+        expect(tip).to_contain_text(re.compile(r"^[\d,]+ notes"))
+        expect(tip).to_contain_text("line 1line 2line 0and")
+        total = 0
+        while True:
+            told, title = tip.inner_text(), tip.locator("b").inner_text()
+            total += int(title.removesuffix(" notes").replace(",", "")) if title.endswith(" notes") else 1
+            if total >= 20_000:
+                break
+            page.keyboard.press("n")
+            expect(tip).not_to_have_text(told, use_inner_text=True)
+        assert total == 20_000
+        check(page)
 
 
 def test_the_slider_shows_the_whole_page_as_it_was(open_page: Open, day: str, api: Api) -> None:

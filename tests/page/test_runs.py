@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 
 import httpx
 import pytest
@@ -11,6 +12,7 @@ from playwright.sync_api import Page, expect
 
 from support.day import CLOSE
 
+from .axe import check
 from .conftest import Open
 
 Api = Callable[[str], httpx.Client]
@@ -64,6 +66,32 @@ def test_filters_live_in_the_url(open_page: Open, day: str) -> None:
     assert rows(again) == rows(page)
     page.get_by_role("button", name=re.compile("^All")).click()
     expect(page).not_to_have_url(re.compile("status"))
+
+
+def test_runs_are_found_by_when_they_ended_and_come_as_they_end(open_page: Open, fresh: str, api: Api) -> None:
+    client = api(fresh)
+    times = {"created_at": "2020-02-01T00:00:00Z", "completed_at": "2020-02-03T12:00:00Z"}
+    client.post("executions", json={"job_id": "long-ago", "status": "failed", **times}).raise_for_status()
+    client.post("executions", json={"job_id": "to-end", "status": "running"}).raise_for_status()
+    page = open_page(fresh)
+    page.get_by_role("button", name="Filters").click()
+    page.get_by_label("Ended from").fill("2020-02-03T13:00:00")
+    page.get_by_label("Ended before").fill("2020-02-03T13:00:01")
+    check(page)
+    page.get_by_role("button", name="Apply").click()
+    expect(page.locator("[data-job]")).to_have_count(1)
+    assert rows(page) == ["long-ago"]
+    expect(page.get_by_role("button", name="Filters 2")).to_be_visible()
+    assert "ended_from=2020-02-03T12%3A00%3A00.000Z" in page.url, "Berlin is an hour ahead"
+    page.get_by_role("button", name="Filters").click()
+    page.get_by_role("button", name="Clear").click()
+    expect(page).to_have_url(f"{fresh}/")
+    soon = (datetime.now(UTC) - timedelta(seconds=1)).isoformat().replace("+00:00", "Z")
+    page = open_page(f"{fresh}/?ended_from={soon}")
+    expect(page.get_by_text("No run passes these filters")).to_be_visible()
+    expect(page.get_by_text("Live")).to_be_visible()
+    client.post("executions/to-end/complete", json={}).raise_for_status()
+    expect(page.locator('[data-job="to-end"]')).to_contain_text("Completed")
 
 
 def test_a_search_finds_while_it_is_typed(open_page: Open, day: str) -> None:
@@ -136,5 +164,6 @@ def test_the_keyboard_walks_the_list_and_opens_a_run(open_page: Open, day: str) 
     expect(page.locator(f'[data-job="{ids[1]}"] a')).to_be_focused()
     page.keyboard.press("Enter")
     expect(page).to_have_url(f"{day}/run/{ids[1]}")
+    expect(page.locator(".run-title")).to_be_visible()  # else nobody hears the key yet
     page.keyboard.press("Escape")
     expect(page.get_by_role("heading", name="Runs")).to_be_visible()

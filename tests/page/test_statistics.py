@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import urlencode
 
 import httpx
 import pytest
@@ -100,7 +101,8 @@ def test_window_and_filters_are_in_the_url(open_page: Open, day: str) -> None:
     expect(tile(page, "Runs")).to_have_text("2")
     assert params(page) == {"window": ["30d"], "name": ["quarterly close"]}
     link = section(page, "By name").locator("tbody td a").first
-    assert link.get_attribute("href") == "/?q=quarterly+close"
+    expect(link).to_have_text("2")
+    of_name = link.get_attribute("href")
     expect(section(page, "Longest runs").get_by_role("link", name=CLOSE)).to_have_attribute("href", f"/run/{CLOSE}")
 
     page.get_by_label("From", exact=True).fill("2001-01-01T00:00")
@@ -110,6 +112,9 @@ def test_window_and_filters_are_in_the_url(open_page: Open, day: str) -> None:
     assert params(page)["from"] == ["2000-12-31T23:00:00.000Z"]
     again = open_page(page.url)
     expect(again.get_by_label("From", exact=True)).to_have_value("2001-01-01T00:00")
+    again.goto(f"{day}{of_name}")
+    expect(again.locator("[data-job]")).to_have_count(2)
+    assert params(again).keys() == {"q", "ended_from", "ended_before"}
 
 
 def test_an_outcome_leads_to_its_runs(open_page: Open, day: str) -> None:
@@ -119,8 +124,29 @@ def test_an_outcome_leads_to_its_runs(open_page: Open, day: str) -> None:
     expect(tile(page, "Runs")).to_have_text(str(len(failed)))
     shown = section(page, "Longest runs").locator("tbody th").all_inner_texts()
     assert shown == [each["job_id"] for each in failed][:10]
-    page.get_by_role("link", name="Every failure, in the audit").click()
+    page.get_by_role("link", name="in the audit").click()
     expect(page.get_by_text(f"{len(failed)} events found")).to_be_visible()
+    assert params(page)["status"] == ["failed"]
+
+
+def test_the_runs_of_an_hour_are_a_click_away_by_when_they_ended(open_page: Open, day: str) -> None:
+    hour = (datetime.now(UTC) - timedelta(hours=1)).replace(minute=0, second=0, microsecond=0)
+    window = {"from": hour.isoformat(), "before": (hour + timedelta(hours=1)).isoformat()}
+    with httpx.Client(base_url=f"{day}/api/v1/", trust_env=False) as client:
+        runs = client.get("executions", params={"limit": 1000}).json()["executions"]
+    ended = [
+        run
+        for run in runs
+        if run["completed_at"] and hour <= datetime.fromisoformat(run["completed_at"]) < hour + timedelta(hours=1)
+    ]
+    page = open_page(f"{day}/statistics?{urlencode(window)}")
+    tile(page, "Runs").get_by_role("link").click()
+    expect(page.get_by_role("heading", name="Runs")).to_be_visible()
+    expect(page.get_by_role("table")).to_have_attribute("aria-rowcount", str(len(ended) + 1))
+    page.go_back()
+    section(page, "Failure reasons").get_by_role("link", name="Every failed run").click()
+    failed = [run for run in ended if run["status"] == "failed"]
+    expect(page.get_by_role("table")).to_have_attribute("aria-rowcount", str(len(failed) + 1))
     assert params(page)["status"] == ["failed"]
 
 

@@ -4,7 +4,9 @@ import { ms } from "../format.js";
 import { STATUSES, TERMINAL } from "../statuses.js";
 
 const PAGE = 1000;
+/** Of those that began in the window, and of each that began before it and is under way, or ended since. */
 export const MOST_RUNS = 10_000;
+export const MOST_EARLIER = 2_000;
 const MOST_EVENTS = 30_000;
 const ACTIVE = STATUSES.filter((status) => !TERMINAL.has(status));
 /** Events that can change a status. */
@@ -34,25 +36,33 @@ async function pages(parameters, signal, most, onPage) {
   return { runs: found, cut: Boolean(cursor) };
 }
 
-/**
- * Runs that were created in the window, or in as much time again before it, and those that are still under way. A run
- * that began even earlier and ended in the window is not among them: no index of the ledger knows it.
- */
+/** Runs that began before a time and were under way at it: those that still are, and those that ended since. */
+async function loadEarlier(time, signal) {
+  const began = { created_before: iso(time) };
+  // In this order: what ends in between is found twice, not missed.
+  const active = await pages({ ...began, status: ACTIVE }, signal, MOST_EARLIER);
+  const ended = await pages({ ...began, ended_from: iso(time) }, signal, MOST_EARLIER);
+  return { runs: [...active.runs, ...ended.runs], cut: active.cut || ended.cut };
+}
+
+/** Runs that began in the window, and those that began before it and were under way when it began. */
 export async function loadRuns({ from, to }, signal, onPage) {
-  const [recent, active] = await Promise.all([
-    pages({ created_from: iso(from - (to - from)), created_before: iso(to) }, signal, MOST_RUNS, onPage),
-    pages({ status: ACTIVE, created_before: iso(from - (to - from)) }, signal, PAGE),
+  const [recent, earlier] = await Promise.all([
+    pages({ created_from: iso(from), created_before: iso(to) }, signal, MOST_RUNS, onPage),
+    loadEarlier(from, signal),
   ]);
-  const bars = [...recent.runs, ...active.runs].map(toBar);
-  return { bars: bars.filter(({ end }) => end === null || end >= from), cut: recent.cut || active.cut };
+  const bars = new Map([...earlier.runs, ...recent.runs].map((run) => [run.job_id, toBar(run)]));
+  return { bars: [...bars.values()], cut: recent.cut || earlier.cut };
 }
 
 /** The same runs with every turn that their statuses took in the window: `turns` is `[time, status]`, in order. */
 export async function loadReplay({ from, to }, signal, onPage) {
-  const { bars, cut } = await loadRuns({ from, to }, signal, onPage);
+  const [{ bars, cut }, before] = await Promise.all([
+    loadRuns({ from, to }, signal, onPage),
+    pages({ as_of: iso(from), status: ACTIVE }, signal, MOST_EARLIER),
+  ]);
   const byJob = new Map(bars.map((bar) => [bar.job_id, { ...bar, turns: [] }]));
-  const before = await get("executions", { as_of: iso(from), status: ACTIVE, limit: PAGE }, { signal });
-  for (const run of before.executions) {
+  for (const run of before.runs) {
     if (!byJob.has(run.job_id)) byJob.set(run.job_id, { ...toBar(run), turns: [] });
     byJob.get(run.job_id).turns.push([from, run.status]);
   }
@@ -83,7 +93,7 @@ export async function loadReplay({ from, to }, signal, onPage) {
     if (last && TERMINAL.has(last[1])) bar.end = last[0];
     if (bar.turns.length) bar.created = Math.min(bar.created, bar.turns[0][0]);
   }
-  return { bars: [...byJob.values()], story, cut: cut || Boolean(after) };
+  return { bars: [...byJob.values()], story, cut: cut || before.cut || Boolean(after) };
 }
 
 /** The status that a run had at a time; null before it was there. */

@@ -1,10 +1,12 @@
 // Statuses and nested steps over time, notes along them. Only the rows in sight are drawn, so ten thousand cost nothing.
 import { html, useEffect, useMemo, useRef, useState } from "../html.js";
-import { duration, ms, preciseTime } from "../format.js";
+import { duration, ms, number, preciseTime } from "../format.js";
+import { useKeys } from "../keys.js";
 import { LABELS } from "../statuses.js";
 import { Icon } from "../ui/basics.js";
 import { FONT, fitted, useCanvas } from "../chart/canvas.js";
 import { drawAxis, makeScale, panned, zoomed } from "../chart/scale.js";
+import { drawMarks, marksOf, MOST_NOTES, tellMark } from "./notes.js";
 
 const AXIS = 26;
 const BAND = 30;
@@ -35,12 +37,14 @@ function boundsOf(spans, steps, now) {
 export function Gantt({ model }) {
   const spans = model.spans.value;
   const moment = model.time.value;
-  const notes = model.notes.value;
+  const notes = model.notes.read.value;
   const now = Date.now();
   const rows = useMemo(() => (spans ? rowsOf(spans.steps) : []), [spans]);
   const bounds = useMemo(() => (spans ? boundsOf(spans, rows, now) : { from: 0, to: 1 }), [spans, rows]);
   const [view, setView] = useState(null);
   const [tip, setTip] = useState(null);
+  /** The mark of notes that was gone to by the keyboard. */
+  const [chosen, setChosen] = useState(null);
   const top = useRef(0);
   const scale = useRef(null);
   const shown = view ?? bounds;
@@ -53,7 +57,7 @@ export function Gantt({ model }) {
     context.font = FONT;
     drawAxis(context, scale.current, height, colors, AXIS);
     drawStatuses(context, spans.statuses, scale.current, end, colors);
-    drawNotes(context, notes, scale.current, end, colors);
+    drawMarks(context, marksOf(notes, scale.current, end, bounds.to), AXIS + BAND - 8, chosen, colors);
     context.save();
     context.beginPath();
     context.rect(0, AXIS + BAND, width, height - AXIS - BAND);
@@ -76,8 +80,8 @@ export function Gantt({ model }) {
     const time = scale.current?.time(x);
     if (!scale.current || y < AXIS) return null;
     if (y < AXIS + BAND) {
-      const note = notes.find((each) => Math.abs(scale.current.x(ms(each.recorded_at)) - x) < 4);
-      if (note && y > AXIS + BAND - 10) return { x, y, title: note.data?.text ?? "", lines: [note.data?.source ?? "note"] };
+      const mark = y > AXIS + BAND - 12 && marksOf(notes, scale.current, end, bounds.to).find((each) => x > each.x - 4 && x < each.right + 4);
+      if (mark) return { x, y, ...tellMark(notes, mark) };
       const status = spans.statuses.findLast((each) => ms(each.started_at) <= time);
       return status && { x, y, title: LABELS[status.status], lines: [preciseTime(status.started_at), duration(status.seconds)] };
     }
@@ -90,6 +94,32 @@ export function Gantt({ model }) {
       ],
     };
   };
+  /** To the next mark of notes, or the one before; one out of sight is brought into it. */
+  const stepNote = (by) => {
+    if (!scale.current) return false;
+    const { left, right } = scale.current;
+    const seen = marksOf(notes, scale.current, end, bounds.to);
+    const from = chosen ?? (by > 0 ? { last: (seen[0]?.first ?? 0) - 1 } : { first: (seen.at(-1)?.last ?? notes.length - 1) + 1 });
+    const note = by > 0 ? from.last + 1 : from.first - 1;
+    if (!notes[note] || notes[note].at > end) return undefined;
+    const at = Math.min(notes[note].at, bounds.to);
+    const next = at < shown.from || at > shown.to ? panned(shown, at - (shown.from + shown.to) / 2, bounds) : shown;
+    const marks = marksOf(notes, makeScale(next, left, right), end, bounds.to);
+    const mark = marks.find(({ first, last }) => first <= note && note <= last);
+    if (next !== shown) setView(next);
+    setChosen(mark);
+    setTip({ x: mark.x, y: AXIS + BAND, ...tellMark(notes, mark) });
+    return undefined;
+  };
+  const leaveNotes = () => {
+    setChosen(null);
+    setTip(null);
+  };
+  useKeys("Timeline", {
+    n: ["Next note", () => stepNote(1)],
+    N: ["Previous note", () => stepNote(-1)],
+    ...(chosen && { Escape: ["Leave the notes", leaveNotes] }),
+  });
   const drag = useRef(null);
   const zoom = (factor, around = (shown.from + shown.to) / 2) => setView(zoomed(shown, factor, around, bounds));
   useEffect(() => {
@@ -110,6 +140,7 @@ export function Gantt({ model }) {
       event.currentTarget.setPointerCapture(event.pointerId);
     },
     onPointerMove: (event) => {
+      setChosen(null);
       setTip(find(event));
       if (!drag.current) return;
       const by = event.clientX - drag.current.x;
@@ -123,13 +154,14 @@ export function Gantt({ model }) {
       const x = event.clientX - left;
       if (click && x >= scale.current.left) model.moveToTime(scale.current.time(x));
     },
-    onPointerLeave: () => setTip(null),
+    onPointerLeave: leaveNotes,
   };
   const inside = AXIS + BAND + rows.length * ROW + 8;
   return html`
     <section class="card gantt" aria-label="Timeline">
       <div class="gantt-tools">
-        <h2>Timeline</h2><span class="muted">${rows.length ? `${rows.length} ${rows.length === 1 ? "step" : "steps"}` : "No steps"}</span>
+        <h2>Timeline</h2><span class="muted">${counted(rows.length, "step") || "No steps"}${notes.length > 0 && `, ${counted(notes.length, "note")}`}</span>
+        ${model.notes.cut.value && html`<span class="hint" role="note">There are more notes: only the first ${number(MOST_NOTES)} are drawn.</span>`}
         <span class="spacer"></span>
         <button class="button plain small icon-only" aria-label="Zoom in" title="Zoom in (Ctrl + wheel)" onClick=${() => zoom(0.5)}><${Icon} name="plus" /></button>
         <button class="button plain small icon-only" aria-label="Zoom out" title="Zoom out" onClick=${() => zoom(2)}><${Icon} name="minus" /></button>
@@ -143,9 +175,10 @@ export function Gantt({ model }) {
         }}>
         <div class="gantt-all" style=${{ height: `${inside}px` }}>
           <canvas ref=${canvas} ...${pointer} style=${{ height: `${Math.min(inside, most())}px` }} role="img"
-            aria-label=${describe(spans, rows)}></canvas>
+            aria-label=${describe(spans, rows, notes)}></canvas>
         </div>
       </div>
+      <span class="unseen" role="status">${chosen && tip && [tip.title, ...tip.lines].filter(Boolean).join(", ")}</span>
       ${tip &&
       html`<div class="tip" style=${{ left: `${Math.min(tip.x + 14, (canvas.current?.clientWidth ?? 600) - 250)}px`, top: `${tip.y + 50}px` }}>
         <b>${tip.title}</b>${tip.lines.filter(Boolean).map((line) => html`<span>${line}</span>`)}
@@ -154,11 +187,13 @@ export function Gantt({ model }) {
   `;
 }
 
-function describe(spans, rows) {
+const counted = (count, what) => count > 0 && `${number(count)} ${what}${count === 1 ? "" : "s"}`;
+
+function describe(spans, rows, notes) {
   if (!spans) return "Timeline";
   const statuses = spans.statuses.map(({ status, seconds }) => `${LABELS[status]} ${seconds === null ? "" : duration(seconds)}`);
   const failed = rows.filter(({ outcome }) => outcome === "failed").map(({ name }) => name).slice(0, 5);
-  return `${statuses.join(", then ")}. ${rows.length} steps${failed.length ? `, failed: ${failed.join(", ")}` : ""}.`;
+  return `${statuses.join(", then ")}. ${rows.length} steps${failed.length ? `, failed: ${failed.join(", ")}` : ""}.${notes.length ? ` ${counted(notes.length, "note")}: n and N go through them.` : ""}`;
 }
 
 function box(context, x, y, width, height, radius) {
@@ -192,18 +227,6 @@ function drawStatuses(context, statuses, scale, moment, colors) {
     }
   }
   context.restore();
-}
-
-function drawNotes(context, notes, scale, moment, colors) {
-  for (const note of notes) {
-    const at = ms(note.recorded_at);
-    if (at > moment) break;
-    const x = scale.x(at);
-    if (x < scale.left || x > scale.right) continue;
-    const level = note.data?.level;
-    context.fillStyle = colors(level === "error" ? "status-failed" : level === "warning" ? "status-waiting_for_approval" : "muted");
-    context.fillRect(x - 0.75, AXIS + 22, 1.5, 6);
-  }
 }
 
 function drawStep(context, step, y, scale, moment, colors) {

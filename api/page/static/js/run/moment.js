@@ -4,6 +4,7 @@ import { executionPath, get } from "../api.js";
 import { ms } from "../format.js";
 import { setParams } from "../router.js";
 import { EventPages } from "./event_pages.js";
+import { Notes } from "./notes.js";
 
 export class RunModel {
   /** The run as it is now; of a deleted one, as it was before that. */
@@ -14,7 +15,6 @@ export class RunModel {
   /** The run as it was at that version: what the panels show. */
   shown = signal(null);
   spans = signal(null);
-  notes = signal([]);
   deleted = signal(false);
   last = computed(() => this.current.value?.version ?? 0);
   at = computed(() => this.version.value ?? this.last.value);
@@ -28,6 +28,7 @@ export class RunModel {
   constructor(jobId) {
     this.jobId = jobId;
     this.events = new EventPages(jobId);
+    this.notes = new Notes(jobId);
   }
 
   close() {
@@ -49,8 +50,7 @@ export class RunModel {
       this.events.grow(run.version);
       if (!this.isNow.peek()) this.#show();
       this.spans.value = await get(executionPath(this.jobId, "/spans"), {}, { signal });
-      const asked = { job_id: this.jobId, type: "noted", limit: 1000, order: "oldest" };
-      this.notes.value = (await get("events", asked, { signal })).events;
+      await this.notes.grow(signal);
     } catch (problem) {
       if (!signal.aborted) this.problem.value = problem;
     }

@@ -4,6 +4,12 @@ import { fromInput, toInput } from "../format.js";
 import { here, setParams } from "../router.js";
 import { Icon } from "../ui/basics.js";
 
+/** Filters by time: what they are for the service, in the URL, and for people. */
+const TIMES = [
+  ["created_from", "from", "Created from"], ["created_before", "before", "Created before"],
+  ["ended_from", "ended_from", "Ended from"], ["ended_before", "ended_before", "Ended before"],
+];
+
 /** Searches while it is typed in. */
 export function Search({ input, value }) {
   const timer = useRef(0);
@@ -32,7 +38,7 @@ export function Filters({ filters }) {
   const [open, setOpen] = useState(false);
   const box = useRef(null);
   const attribute = here.value.params.getAll("attribute");
-  const active = [filters.created_from, filters.created_before, filters.parent_job_id, filters.attributes].filter(Boolean);
+  const active = [...TIMES.map(([name]) => filters[name]), filters.parent_job_id, filters.attributes].filter(Boolean);
   useEffect(() => {
     if (!open) return undefined;
     const close = (event) => {
@@ -51,7 +57,7 @@ export function Filters({ filters }) {
     event.preventDefault();
     const data = new FormData(event.currentTarget);
     setParams({
-      from: fromInput(data.get("from")), before: fromInput(data.get("before")), parent: data.get("parent").trim(),
+      ...Object.fromEntries(TIMES.map(([, name]) => [name, fromInput(data.get(name))])), parent: data.get("parent").trim(),
       attribute: data.get("attribute").split(",").map((each) => each.trim()).filter(Boolean),
     });
     setOpen(false);
@@ -64,17 +70,19 @@ export function Filters({ filters }) {
       ${open &&
       html`
         <form class="popover" onSubmit=${apply} aria-label="Further filters">
-          <div class="field"><label for="f-from">Created from</label>
-            <input id="f-from" name="from" type="datetime-local" step="1" value=${toInput(filters.created_from)} /></div>
-          <div class="field"><label for="f-before">Created before</label>
-            <input id="f-before" name="before" type="datetime-local" step="1" value=${toInput(filters.created_before)} /></div>
+          ${TIMES.map(
+            ([filter, name, label]) => html`
+              <div class="field" key=${name}><label for=${`f-${name}`}>${label}</label>
+                <input id=${`f-${name}`} name=${name} type="datetime-local" step="1" value=${toInput(filters[filter])} /></div>
+            `,
+          )}
           <div class="field"><label for="f-parent">Parent's job id</label>
             <input id="f-parent" name="parent" type="text" value=${filters.parent_job_id ?? ""} /></div>
           <div class="field"><label for="f-attribute">Attributes, as team=finance</label>
             <input id="f-attribute" name="attribute" type="text" value=${attribute.join(", ")} /></div>
           <div class="dialog-foot">
             <button type="button" class="button plain" onClick=${() => {
-              setParams({ from: null, before: null, parent: null, attribute: null });
+              setParams(Object.fromEntries([...TIMES.map(([, name]) => name), "parent", "attribute"].map((name) => [name, null])));
               setOpen(false);
             }}>Clear</button>
             <button class="button primary">Apply</button>

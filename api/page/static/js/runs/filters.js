@@ -7,7 +7,8 @@ export function readFilters(params) {
   const one = (name) => params.get(name) || null;
   return {
     status: all("status"), prefix: one("q"), created_from: one("from"), created_before: one("before"),
-    parent_job_id: one("parent"), attributes: readAttributes(all("attribute")),
+    ended_from: one("ended_from"), ended_before: one("ended_before"), parent_job_id: one("parent"),
+    attributes: readAttributes(all("attribute")),
   };
 }
 
@@ -31,6 +32,15 @@ export const asParameters = ({ attributes, ...rest }) => ({
   ...rest, attributes: attributes && JSON.stringify(attributes),
 });
 
+export const asksForEnd = (filters) => Boolean(filters.ended_from || filters.ended_before);
+
+/** Whether an end passes them; what has none passes where none is asked for. */
+export const endPasses = (filters, end) =>
+  !asksForEnd(filters) ||
+  (Boolean(end) &&
+    (!filters.ended_from || ms(end) >= ms(filters.ended_from)) &&
+    (!filters.ended_before || ms(end) < ms(filters.ended_before)));
+
 /** Whether a run passes them, so that a list knows what concerns it. */
 export function passes(filters, run) {
   const starts = (text) => Boolean(text?.startsWith(filters.prefix));
@@ -39,6 +49,7 @@ export function passes(filters, run) {
     (!filters.prefix || starts(run.run_name) || starts(run.job_id)) &&
     (!filters.created_from || ms(run.created_at) >= ms(filters.created_from)) &&
     (!filters.created_before || ms(run.created_at) < ms(filters.created_before)) &&
+    endPasses(filters, run.completed_at) &&
     (!filters.parent_job_id || run.parent_job_id === filters.parent_job_id) &&
     (!filters.attributes ||
       Object.entries(filters.attributes).every(([name, value]) => run.attributes?.[name] === value))

@@ -1,7 +1,7 @@
 // The runs that were read so far, newest first. What arrives meanwhile never moves what is read.
 import { signal } from "../html.js";
 import { get } from "../api.js";
-import { asParameters, passes } from "./filters.js";
+import { asksForEnd, asParameters, endPasses, passes } from "./filters.js";
 
 const PAGE = 100;
 const STEPS = new Set(["execution.step_started", "execution.step_finished", "execution.noted", "execution.deleted"]);
@@ -91,6 +91,9 @@ export class RunList {
   /** Of an execution that is not in the list: whether it might belong there. */
   #concerns(event) {
     if (event.type === "execution.created") return passes(this.filters, { ...event.data, job_id: event.job_id });
-    return Boolean(this.filters.status.length && event.data?.status && this.filters.status.includes(event.data.status));
+    const { status, completed_at: end } = event.data ?? {};
+    const statuses = this.filters.status;
+    if (!status || (!statuses.length && !asksForEnd(this.filters))) return false;
+    return (!statuses.length || statuses.includes(status)) && endPasses(this.filters, end);
   }
 }

@@ -59,7 +59,7 @@ export const MostRetried = ({ runs }) => html`
 `;
 
 /** Groups by `run_name` or `execution_type`; a name leads to the same numbers of it alone, and to its runs. */
-export const Groups = ({ title, groups, by, parameter, none }) => html`
+export const Groups = ({ title, groups, range, by, parameter, none }) => html`
   <${List} title=${title} none="No run ended in this window." rows=${[...groups].sort((a, b) => b.runs - a.runs)}
     columns=${[[by === "run_name" ? "Name" : "Type"], ["Runs", true], ["Failed", true], ["p50", true], ["p95", true], ["p99", true]]}
     row=${(group) => {
@@ -70,21 +70,25 @@ export const Groups = ({ title, groups, by, parameter, none }) => html`
             <a class="clip" href=${withParams({ [parameter]: name ?? [""] })} title="The same numbers of it alone">${name ?? none}</a>
           </th>
           <td class="right number">${by === "run_name" && name
-            ? html`<a href=${withParams({ q: name }, "/", "")} title="In the list of runs">${number(group.runs)}</a>`
+            ? html`<a href=${runsOf(range, { q: name, status: range.filters.outcome })} title="In the list of runs">${number(group.runs)}</a>`
             : number(group.runs)}</td>
-          <td class="right number">${failed(group, by, name)}</td>
+          <td class="right number">${failed(group, by, name, range)}</td>
           ${["p50", "p95", "p99"].map((each) => html`<td class="right number nowrap" key=${each}>${duration(group.duration[each])}</td>`)}
         </tr>
       `;
     }} />
 `;
 
-function failed({ outcomes, runs }, by, name) {
+function failed({ outcomes, runs }, by, name, range) {
   const count = outcomes.failed ?? 0;
   const text = count ? `${number(count)} (${percent(count / runs)})` : "0";
   if (!count || by !== "run_name" || !name) return text;
-  return html`<a class="error" href=${withParams({ q: name, status: "failed" }, "/", "")} title="In the list of runs">${text}</a>`;
+  return html`<a class="error" href=${runsOf(range, { q: name, status: "failed" })} title="In the list of runs">${text}</a>`;
 }
+
+/** The list of runs, of those that ended in the window. */
+export const runsOf = ({ from, before }, parameters) =>
+  withParams({ ...parameters, ended_from: new Date(from).toISOString(), ended_before: new Date(before).toISOString() }, "/", "");
 
 /** Where the events are that ended the runs of the window, for whoever may read them. */
 export const endingEvents = ({ from, before }, status) =>

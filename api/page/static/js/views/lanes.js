@@ -8,7 +8,7 @@ import { useLater, useNow, useResource } from "../resource.js";
 import { here, setParams, withParams } from "../router.js";
 import { Empty, Failure, Icon, Loading } from "../ui/basics.js";
 import { LaneChart } from "../lanes/chart.js";
-import { loadReplay, loadRuns, MOST_RUNS } from "../lanes/data.js";
+import { loadReplay, loadRuns, MOST_EARLIER, MOST_RUNS } from "../lanes/data.js";
 import { pack } from "../lanes/pack.js";
 import { ReplayBar, ReplayStory, useReplay } from "../lanes/replay.js";
 import { zoomed } from "../chart/scale.js";
@@ -84,7 +84,9 @@ export function Lanes() {
       ${replaying && html`<${ReplayBar} window=${replaying} player=${player} onClose=${() => setParams({ replay: null }, { replace: false })} />`}
       ${replaying && data && html`<${ReplayStory} bars=${data.bars} story=${data.story ?? []} at=${player.at} />`}
       <div class="card lanes-card">${content}</div>
-      ${data?.cut && html`<p class="hint" role="note">There are more than ${number(MOST_RUNS)} runs: the oldest are not drawn. Choose a shorter time.</p>`}
+      ${data?.cut &&
+      html`<p class="hint" role="note">There are too many: of the runs that began in this time ${number(MOST_RUNS)} are drawn, of those that
+        began before it ${number(MOST_EARLIER)}, the newest. Choose a shorter time.</p>`}
     </div>
   `;
 }

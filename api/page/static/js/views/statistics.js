@@ -8,7 +8,7 @@ import { here, withParams } from "../router.js";
 import { LABELS } from "../statuses.js";
 import { Empty, Failure, Glyph, Icon, Loading } from "../ui/basics.js";
 import { DurationsChart, fill, OutcomesChart } from "../statistics/charts.js";
-import { endingEvents, Groups, Longest, MostRetried, Reasons } from "../statistics/lists.js";
+import { endingEvents, Groups, Longest, MostRetried, Reasons, runsOf } from "../statistics/lists.js";
 import { asParameters, OUTCOMES, readWindow, spell, WindowForm } from "../statistics/window.js";
 
 const SOON = 5000; // milliseconds after which what ended meanwhile is counted
@@ -69,29 +69,33 @@ async function load(range, many, signal) {
 function Answer({ found, many }) {
   const { range, total } = found;
   if (!total?.runs) return html`<${Empty} title="No run ended in this window">Choose a longer one, or other filters.<//>`;
-  const all = range.filters.run_name.length || range.filters.execution_type.length ? null : endingEvents(range, "failed");
+  const whole = !range.filters.run_name.length && !range.filters.execution_type.length; // the list of runs knows neither
+  const events = whole ? endingEvents(range, "failed") : null;
+  const failures =
+    whole && found.reasons.length > 0 &&
+    html`<a href=${runsOf(range, { status: "failed" })}>Every failed run</a>${events && html` · <a href=${events}>in the audit</a>`}`;
   const more = (length) =>
     (many || length === FEW) && html`<a href=${withParams({ most: many ? null : MANY })}>${many ? `The first ${FEW}` : `Show ${MANY}`}</a>`;
   return html`
-    <${Tiles} total=${total} range=${range} />
+    <${Tiles} total=${total} range=${range} list=${whole && runsOf(range, { status: range.filters.outcome })} />
     <div class="chart-pair">
       <${OutcomesChart} entries=${found.entries} range=${range} />
       <${DurationsChart} entries=${found.entries} range=${range} />
     </div>
     <div class="list-pair">
-      <${Reasons} reasons=${found.reasons} failures=${all && found.reasons.length > 0 && html`<a href=${all}>Every failure, in the audit</a>`} />
+      <${Reasons} reasons=${found.reasons} failures=${failures} />
       <${Longest} runs=${found.longest} more=${more(found.longest.length)} />
       <${MostRetried} runs=${found.retried} />
-      <${Groups} title="By name" groups=${found.names} by="run_name" parameter="name" none="no name" />
-      <${Groups} title="By type" groups=${found.types} by="execution_type" parameter="type" none="no type" />
+      <${Groups} title="By name" groups=${found.names} range=${range} by="run_name" parameter="name" none="no name" />
+      <${Groups} title="By type" groups=${found.types} range=${range} by="execution_type" parameter="type" none="no type" />
     </div>
   `;
 }
 
 /** The window in numbers; an outcome leads to its runs alone. */
-const Tiles = ({ total, range }) => html`
+const Tiles = ({ total, range, list }) => html`
   <dl class="tiles">
-    <div class="card tile"><dt>Runs</dt><dd>${number(total.runs)}</dd></div>
+    <div class="card tile"><dt>Runs</dt><dd>${list ? html`<a href=${list} title="In the list of runs">${number(total.runs)}</a>` : number(total.runs)}</dd></div>
     ${OUTCOMES.filter((each) => total.outcomes[each]).map(
       (each) => html`
         <div class="card tile" key=${each} data-status=${each}>
