@@ -35,6 +35,10 @@ class HistoryFilters(TypedDict, total=False):
     """Ended at this time or later."""
     ended_before: datetime | str | None
     """Ended before this time."""
+    run_name: str | Iterable[str] | None
+    """One name or several; "" for executions without one."""
+    execution_type: str | Iterable[str] | None
+    """One type or several; "" for executions without one."""
     run_name_prefix: str | None
     job_id_prefix: str | None
     prefix: str | None
@@ -86,6 +90,9 @@ class HistoryQuery:
             raise InvalidInput(field=min(unknown), problem="is not a filter", remedy=f"Use: {names}.")
         conditions: list[ColumnElement[bool]] = []
         column = _HISTORY.c
+        for name in ("run_name", "execution_type"):
+            if name in given:
+                conditions.append(_is_one_of(column[name], _texts(given[name], name)))
         for name in ("run_name", "job_id"):
             if given.get(f"{name}_prefix", "") != "":
                 prefix = check_text(given[f"{name}_prefix"], f"{name}_prefix", KEY_LENGTH)
@@ -146,11 +153,24 @@ def check_page(limit: Any, offset: Any = 0) -> tuple[int, int]:
 def _statuses(value: Any) -> tuple[str, ...] | None:
     if value is None:
         return None
+    return tuple(dict.fromkeys(parse_status(each).value for each in _values(value, "status")))
+
+
+def _texts(value: Any, name: str) -> list[str]:
+    return [check_text(each, name, KEY_LENGTH) for each in _values(value, name)]
+
+
+def _values(value: Any, name: str) -> list[Any]:
+    """One or several, as several."""
     several = isinstance(value, Iterable) and not isinstance(value, str)
     values: list[Any] = list(value) if several else [value]
     if not values:
-        raise InvalidInput(field="status", problem="is empty", remedy="Name a status, or leave it out.")
-    return tuple(dict.fromkeys(parse_status(each).value for each in values))
+        raise InvalidInput(field=name, problem="is empty", remedy="Name one, or leave it out.")
+    return values
+
+
+def _is_one_of(column: ColumnElement[Any], texts: list[str]) -> ColumnElement[bool]:
+    return or_(column.in_(texts), column.is_(None)) if "" in texts else column.in_(texts)
 
 
 def _attributes(value: Any) -> Mapping[str, Any]:

@@ -355,10 +355,16 @@ def failure_reasons(
 
 
 def longest_runs(
-    ended_from: Instant, ended_before: Instant, *, limit: int = 10, **filters: Unpack[StatisticsFilters]
+    ended_from: Instant,
+    ended_before: Instant,
+    *,
+    limit: int = 10,
+    reason: str | None = None,
+    **filters: Unpack[StatisticsFilters],
 ) -> Call[list[EndedRun]]:
-    """The runs that took longest."""
-    return _ranking("longest", member("runs", list[EndedRun]), ended_from, ended_before, limit, filters)
+    """The runs that took longest; with `reason`, those that failed for it."""
+    asked = {**filters, "reason": reason}
+    return _ranking("longest", member("runs", list[EndedRun]), ended_from, ended_before, limit, asked)
 
 
 def most_retried(
@@ -486,7 +492,7 @@ def _audited(body: Mapping[str, Any]) -> AuditedEvent:
 
 
 def _ranking(
-    name: str, read: Any, ended_from: Instant, ended_before: Instant, limit: int, filters: StatisticsFilters
+    name: str, read: Any, ended_from: Instant, ended_before: Instant, limit: int, filters: Mapping[str, Any]
 ) -> Call[Any]:
     query = {"ended_from": ended_from, "ended_before": ended_before, "limit": limit, **filters}
     return Call("GET", f"statistics/{name}", read, query)

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 from ...domain import FIELDS
 from ...domain.limits import KEY_LENGTH
 from ...projections.audit import TYPES
+from ...projections.statistics.failure_reasons import MAX_LENGTH
 from .schemas import Outcome, Status, Time, TraceId, one_of
 
 MAX_PAGE = 1_000
@@ -16,6 +17,7 @@ MAX_PAGE = 1_000
 
 EventType = Annotated[str, one_of(TYPES)]
 FieldName = Annotated[str, one_of(FIELDS)]
+Name = Annotated[str, Field(max_length=KEY_LENGTH)]
 _VERSION = {"type": "string", "pattern": "^[0-9]{1,18}$"}
 VersionOrTime = Annotated[str, WithJsonSchema({"anyOf": [_VERSION, {"type": "string", "format": "date-time"}]})]
 
@@ -41,6 +43,8 @@ class ExecutionsQuery(_Query):
     created_before: Time | None = None
     ended_from: Time | None = Field(None, description="Only those that ended, at this time or later.")
     ended_before: Time | None = Field(None, description="Only those that ended, before this time.")
+    run_name: list[Name] | None = Field(None, description="One or several; empty for those without one.")
+    execution_type: list[Name] | None = Field(None, description="One or several; empty for those without one.")
     run_name_prefix: str | None = Field(None, max_length=KEY_LENGTH)
     job_id_prefix: str | None = Field(None, max_length=KEY_LENGTH)
     prefix: str | None = Field(None, max_length=KEY_LENGTH, description="Of the run's name or of its job id.")
@@ -201,6 +205,14 @@ class WindowQuery(_Query):
     run_name: list[str] | None = Field(None, description="One or several.")
     execution_type: list[str] | None = Field(None, description="One or several.")
     outcome: list[Outcome] | None = Field(None, description="One or several.")
+
+
+class EndedRunsQuery(WindowQuery):
+    """Which of them."""
+
+    reason: str | None = Field(
+        None, max_length=MAX_LENGTH, description="Only those that failed for this one, as `/failure-reasons` tells it."
+    )
 
 
 class StatisticsQuery(WindowQuery):

@@ -10,7 +10,7 @@ from .answers import EndedRuns, FailureReasons, StatisticsAnswer
 from .authentication import READ
 from .dependencies import Statistics
 from .headers import Route
-from .query_schemas import StatisticsQuery, WindowQuery
+from .query_schemas import EndedRunsQuery, StatisticsQuery, WindowQuery
 from .responses import json_response
 
 router = APIRouter(prefix="/statistics", tags=["statistics"], route_class=Route)
@@ -60,9 +60,9 @@ async def list_failure_reasons(query: Annotated[WindowQuery, Query()], statistic
 @router.get(
     "/longest", operation_id="list_longest_runs", summary="Longest runs", dependencies=READ, response_model=EndedRuns
 )
-async def list_longest_runs(query: Annotated[WindowQuery, Query()], statistics: Statistics) -> Response:
-    """The longest first."""
-    return json_response({"runs": await statistics.longest_runs(**_window(query))})
+async def list_longest_runs(query: Annotated[EndedRunsQuery, Query()], statistics: Statistics) -> Response:
+    """The longest first; with `reason`, those that failed for it."""
+    return json_response({"runs": await statistics.longest_runs(**_window(query), reason=query.reason)})
 
 
 @router.get(

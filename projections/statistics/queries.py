@@ -10,10 +10,11 @@ from sqlalchemy import Row, Select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from ...domain import check_ledger
-from ...domain.values import check_int
+from ...domain.values import check_int, check_text
 from ...infrastructure.database_errors import translated
 from ..engine.fresh import Freshness, wait_until_fresh
 from .answers import EndedRun, FailureReason, Statistics
+from .failure_reasons import MAX_LENGTH
 from .projection import RunStatistics
 from .reading import (
     By,
@@ -89,11 +90,22 @@ class StatisticsQueries:
         return [to_reason(row) for row in await self._read(select_reasons(window, _check_limit(limit)))]
 
     async def longest_runs(
-        self, ended_from: Instant, ended_before: Instant, *, limit: int = 10, **filters: Unpack[StatisticsFilters]
+        self,
+        ended_from: Instant,
+        ended_before: Instant,
+        *,
+        limit: int = 10,
+        reason: str | None = None,
+        **filters: Unpack[StatisticsFilters],
     ) -> list[EndedRun]:
-        """The runs that took longest, the longest first; deleted ones are not shown. Reads each run of the window."""
+        """The runs that took longest, the longest first; deleted ones are not shown. Reads each run of the window.
+
+        With `reason`, as `failure_reasons` tells it ("" for none): the runs that failed for it.
+        """
         window = self._window(ended_from, ended_before, filters)
-        return [to_run(row) for row in await self._read(select_longest(window, _check_limit(limit)))]
+        if reason is not None:
+            reason = check_text(reason, "reason", MAX_LENGTH)
+        return [to_run(row) for row in await self._read(select_longest(window, _check_limit(limit), reason))]
 
     async def most_retried(
         self, ended_from: Instant, ended_before: Instant, *, limit: int = 10, **filters: Unpack[StatisticsFilters]

@@ -187,10 +187,14 @@ def to_reason(row: Row[Any]) -> FailureReason:
     return FailureReason(reason=row.reason or None, runs=row.runs, last_at=last, job_id=row.job_id)
 
 
-def select_longest(window: Window, limit: int) -> Select[Any]:
-    """Runs by their duration, the longest first; those that are deleted are not shown."""
+def select_longest(window: Window, limit: int, reason: str | None = None) -> Select[Any]:
+    """Runs by their duration, the longest first; those that are deleted are not shown.
+
+    With a reason, those that failed for it, also those that never started: they come last.
+    """
     duration = length_between(_FACT.started, _FACT.ended)
-    return _runs(window, duration.is_not(None)).order_by(duration.desc(), _FACT.execution_id).limit(limit)
+    kept = duration.is_not(None) if reason is None else and_(_FACT.outcome == "failed", _FACT.error == reason)
+    return _runs(window, kept).order_by(duration.desc().nulls_last(), _FACT.execution_id).limit(limit)
 
 
 def select_most_retried(window: Window, limit: int) -> Select[Any]:

@@ -260,6 +260,7 @@ def test_statistics_know_what_the_client_wrote(client: Any, service: Service) ->
     assert client.failure_reasons(*window)[0].runs == 1
     assert client.most_failing(*window, run_name=["nightly"]) == told
     assert [run.job_id for run in client.longest_runs(*window)] == ["s"]
+    assert list(client.longest_runs(*window, reason="none like this")) == []
     assert client.most_retried(*window) == []
     projections = client.projections()
     assert "run_statistics" in {each.projection for each in projections}

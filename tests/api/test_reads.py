@@ -143,6 +143,8 @@ def test_statistics_know_of_a_position(story: httpx.Client) -> None:
     (reason,) = get(story, "statistics/failure-reasons", **WINDOW)["reasons"]
     assert (reason["job_id"], reason["runs"]) == ("b", 1)
     assert {each["job_id"] for each in get(story, "statistics/longest", **WINDOW)["runs"]} == {"a", "b"}
+    (failed,) = get(story, "statistics/longest", **WINDOW, reason=reason["reason"])["runs"]
+    assert failed["job_id"] == "b"
     assert get(story, "statistics/most-retried", **WINDOW)["runs"] == []
     assert story.get("statistics", params={"ended_from": "2026", "ended_before": "2020-01-01"}).status_code == 422
 

@@ -164,6 +164,15 @@ async def test_an_empty_prefix_is_no_filter_and_no_run_name_is_no_match(reposito
     assert await found(repository, run_name_prefix="x") == ["named"]
 
 
+@pytest.mark.parametrize("field", ["run_name", "execution_type"])
+async def test_a_name_and_a_type_are_compared_as_a_whole(repository: ExecutionRepository, field: str) -> None:
+    await fill(repository, [{"job_id": "none"}, *({"job_id": f"is {each}", field: each} for each in ("x", "xy", "X"))])
+    assert await found(repository, **{field: "x"}) == ["is x"]
+    assert await found(repository, **{field: ["xy", "X", "z"]}) == ["is xy", "is X"]
+    assert await found(repository, **{field: ""}) == ["none"]
+    assert await found(repository, **{field: ["", "x"]}) == ["none", "is x"]
+
+
 async def test_children_are_found_by_their_parent(repository: ExecutionRepository) -> None:
     await fill(repository, [{"job_id": "p"}, *({"job_id": f"c{n}", "parent_job_id": "p"} for n in range(2))])
     assert await found(repository, parent_job_id="p") == ["c0", "c1"]
@@ -260,6 +269,7 @@ async def test_of_equal_times_the_highest_id_comes_first_whatever_the_filter(
     [
         {"status": "done"}, {"status": []}, {"status": 5}, {"status": ["running", None]}, {"created_from": "soon"},
         {"created_before": 5}, {"ended_from": "later"}, {"ended_before": 5}, {"run_name_prefix": 5},
+        {"run_name": []}, {"run_name": 5}, {"execution_type": ["x", None]},
         {"job_id_prefix": "\x00"}, {"job_id_prefix": "x" * 256},
         {"parent_job_id": 5}, {"attributes": "k"}, {"attributes": {"k": [1]}}, {"attributes": {"k": object()}},
         {"attributes": {1: 1}}, {"attributes": {"k": float("nan")}}, {"limit": -1}, {"limit": "5"}, {"limit": 2**63},

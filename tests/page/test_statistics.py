@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from unittest.mock import ANY
 from urllib.parse import urlencode
 
 import httpx
@@ -114,19 +115,41 @@ def test_window_and_filters_are_in_the_url(open_page: Open, day: str) -> None:
     expect(again.get_by_label("From", exact=True)).to_have_value("2001-01-01T00:00")
     again.goto(f"{day}{of_name}")
     expect(again.locator("[data-job]")).to_have_count(2)
-    assert params(again).keys() == {"q", "ended_from", "ended_before"}
+    assert params(again) == {"name": ["quarterly close"]} | {each: ANY for each in ("ended_from", "ended_before")}
 
 
 def test_an_outcome_leads_to_its_runs(open_page: Open, day: str) -> None:
-    page = open_page(f"{day}/statistics")
+    page = open_page(f"{day}/statistics?name=quarterly+close&name=dbt+run")
+    answer = ask(day, "", run_name=["quarterly close", "dbt run"])["groups"][0]
+    link = tile(page, "Failed").get_by_role("link")
+    expect(link).to_have_text(str(answer["outcomes"]["failed"]))
+    link.click()
+    expect(page.get_by_role("heading", name="Runs")).to_be_visible()
+    expect(page.get_by_role("table")).to_have_attribute("aria-rowcount", str(answer["outcomes"]["failed"] + 1))
+    assert (params(page)["status"], params(page)["name"]) == (["failed"], ["quarterly close", "dbt run"])
+
+    page.goto(f"{day}/statistics?outcome=failed")
     failed = ask(day, "/longest", outcome="failed")["runs"]
-    tile(page, "Failed").get_by_role("link").click()
     expect(tile(page, "Runs")).to_have_text(str(len(failed)))
     shown = section(page, "Longest runs").locator("tbody th").all_inner_texts()
     assert shown == [each["job_id"] for each in failed][:10]
     page.get_by_role("link", name="in the audit").click()
     expect(page.get_by_text(f"{len(failed)} events found")).to_be_visible()
     assert params(page)["status"] == ["failed"]
+
+
+def test_a_reason_leads_to_the_runs_that_failed_for_it(open_page: Open, day: str) -> None:
+    page = open_page(f"{day}/statistics")
+    reason = max(ask(day, "/failure-reasons")["reasons"], key=lambda each: each["runs"])
+    row = section(page, "Failure reasons").get_by_role("row", name=reason["reason"])
+    row.get_by_role("link", name=str(reason["runs"]), exact=True).click()
+    found = section(page, f"Failed: {reason['reason']}")
+    expect(found.locator("tbody tr")).to_have_count(reason["runs"])
+    runs = ask(day, "/longest", reason=reason["reason"])["runs"]
+    assert found.locator("tbody th").all_inner_texts() == [each["job_id"] for each in runs]
+    assert params(page)["reason"] == [reason["reason"]]
+    found.get_by_role("link", name="All reasons").click()
+    expect(found).to_have_count(0)
 
 
 def test_the_runs_of_an_hour_are_a_click_away_by_when_they_ended(open_page: Open, day: str) -> None:

@@ -258,6 +258,18 @@ async def test_runs_are_listed_with_exact_times(queries: StatisticsQueries) -> N
     ]
 
 
+async def test_the_runs_that_failed_for_a_reason_are_listed(queries: StatisticsQueries) -> None:
+    reasons = await queries.failure_reasons(*MARCH)
+    assert reasons
+    for each in reasons:
+        runs = await queries.longest_runs(*MARCH, reason=each.reason or "")
+        assert {run.outcome for run in runs} == {"failed"}
+        assert each.job_id in {run.job_id for run in runs}
+    assert await queries.longest_runs(*MARCH, reason="none like this") == []
+    with pytest.raises(InvalidInput, match="reason: has 201 characters"):
+        await queries.longest_runs(*MARCH, reason="x" * 201)
+
+
 async def test_deleted_runs_stay_counted_and_are_not_listed(queries: StatisticsQueries) -> None:
     assert (await queries.statistics(*MARCH, run_name="ad hoc"))[0].runs == 3
     assert "a3" not in {each.job_id for each in await queries.longest_runs(*MARCH)}

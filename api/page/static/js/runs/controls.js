@@ -10,6 +10,9 @@ const TIMES = [
   ["ended_from", "ended_from", "Ended from"], ["ended_before", "ended_before", "Ended before"],
 ];
 
+/** Filters by an exact text. */
+const TEXTS = [["run_name", "name", "Name, exactly"], ["execution_type", "type", "Type"]];
+
 /** Searches while it is typed in. */
 export function Search({ input, value }) {
   const timer = useRef(0);
@@ -38,7 +41,8 @@ export function Filters({ filters }) {
   const [open, setOpen] = useState(false);
   const box = useRef(null);
   const attribute = here.value.params.getAll("attribute");
-  const active = [...TIMES.map(([name]) => filters[name]), filters.parent_job_id, filters.attributes].filter(Boolean);
+  const texts = TEXTS.map(([filter]) => filters[filter].join(", "));
+  const active = [...TIMES.map(([name]) => filters[name]), ...TEXTS.map(([name]) => filters[name].length), filters.parent_job_id, filters.attributes].filter(Boolean);
   useEffect(() => {
     if (!open) return undefined;
     const close = (event) => {
@@ -56,7 +60,10 @@ export function Filters({ filters }) {
   const apply = (event) => {
     event.preventDefault();
     const data = new FormData(event.currentTarget);
+    // What stands there as it was may be several.
+    const changed = TEXTS.map(([, name], at) => [name, data.get(name).trim(), texts[at]]).filter(([, now, before]) => now !== before);
     setParams({
+      ...Object.fromEntries(changed.map(([name, now]) => [name, now])),
       ...Object.fromEntries(TIMES.map(([, name]) => [name, fromInput(data.get(name))])), parent: data.get("parent").trim(),
       attribute: data.get("attribute").split(",").map((each) => each.trim()).filter(Boolean),
     });
@@ -76,13 +83,19 @@ export function Filters({ filters }) {
                 <input id=${`f-${name}`} name=${name} type="datetime-local" step="1" value=${toInput(filters[filter])} /></div>
             `,
           )}
+          ${TEXTS.map(
+            ([, name, label], at) => html`
+              <div class="field" key=${name}><label for=${`f-${name}`}>${label}</label>
+                <input id=${`f-${name}`} name=${name} type="text" value=${texts[at]} /></div>
+            `,
+          )}
           <div class="field"><label for="f-parent">Parent's job id</label>
             <input id="f-parent" name="parent" type="text" value=${filters.parent_job_id ?? ""} /></div>
           <div class="field"><label for="f-attribute">Attributes, as team=finance</label>
             <input id="f-attribute" name="attribute" type="text" value=${attribute.join(", ")} /></div>
           <div class="dialog-foot">
             <button type="button" class="button plain" onClick=${() => {
-              setParams(Object.fromEntries([...TIMES.map(([, name]) => name), "parent", "attribute"].map((name) => [name, null])));
+              setParams(Object.fromEntries([...[...TIMES, ...TEXTS].map(([, name]) => name), "parent", "attribute"].map((name) => [name, null])));
               setOpen(false);
             }}>Clear</button>
             <button class="button primary">Apply</button>

@@ -7,6 +7,7 @@ export function readFilters(params) {
   const one = (name) => params.get(name) || null;
   return {
     status: all("status"), prefix: one("q"), created_from: one("from"), created_before: one("before"),
+    run_name: all("name"), execution_type: all("type"),
     ended_from: one("ended_from"), ended_before: one("ended_before"), parent_job_id: one("parent"),
     attributes: readAttributes(all("attribute")),
   };
@@ -41,11 +42,16 @@ export const endPasses = (filters, end) =>
     (!filters.ended_from || ms(end) >= ms(filters.ended_from)) &&
     (!filters.ended_before || ms(end) < ms(filters.ended_before)));
 
+/** No name at all is asked for as an empty one. */
+const isOneOf = (names, name) => !names.length || names.includes(name ?? "");
+
 /** Whether a run passes them, so that a list knows what concerns it. */
 export function passes(filters, run) {
   const starts = (text) => Boolean(text?.startsWith(filters.prefix));
   return (
     (!filters.status.length || filters.status.includes(run.status)) &&
+    isOneOf(filters.run_name, run.run_name) &&
+    isOneOf(filters.execution_type, run.execution_type) &&
     (!filters.prefix || starts(run.run_name) || starts(run.job_id)) &&
     (!filters.created_from || ms(run.created_at) >= ms(filters.created_from)) &&
     (!filters.created_before || ms(run.created_at) < ms(filters.created_before)) &&

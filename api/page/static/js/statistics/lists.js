@@ -23,13 +23,14 @@ const List = ({ title, columns, rows, row, none, note }) => html`
 
 const Run = ({ jobId }) => html`<a class="clip mono" href=${runUrl(jobId)} title=${jobId}>${jobId}</a>`;
 
+/** A reason leads to the runs that failed for it. */
 export const Reasons = ({ reasons, failures }) => html`
   <${List} title="Failure reasons" none="No run failed in this window." rows=${reasons} note=${failures}
     columns=${[["Reason"], ["Runs", true], ["Last", true, true], ["Last run"]]}
     row=${({ reason, runs, last_at, job_id }) => html`
       <tr key=${reason}>
         <th scope="row" class="reason">${reason ?? html`<span class="none">no error was told</span>`}</th>
-        <td class="right number">${number(runs)}</td>
+        <td class="right number"><a href=${withParams({ reason: [reason ?? ""] })} title="The runs that failed for this">${number(runs)}</a></td>
         <td class="right nowrap minor"><${Time} at=${last_at} /></td>
         <td class="run-cell">${job_id ? html`<${Run} jobId=${job_id} />` : html`<span class="none">deleted</span>`}</td>
       </tr>
@@ -53,6 +54,12 @@ export const Longest = ({ runs, more }) => html`
     note=${more} row=${runRow((run) => duration(run.duration))} />
 `;
 
+export const Failed = ({ reason, runs }) => html`
+  <${List} title=${reason ? `Failed: ${reason}` : "Failed, no error was told"} none="No run failed for this in this window." rows=${runs}
+    columns=${runColumns("Took")} row=${runRow((run) => duration(run.duration))}
+    note=${html`<a href=${withParams({ reason: null })}>All reasons</a>`} />
+`;
+
 export const MostRetried = ({ runs }) => html`
   <${List} title="Most retried" none="No run was tried again in this window." rows=${runs}
     columns=${runColumns("Attempt")} row=${runRow((run) => number(run.attempt))} />
@@ -69,26 +76,28 @@ export const Groups = ({ title, groups, range, by, parameter, none }) => html`
           <th scope="row" class="name-cell">
             <a class="clip" href=${withParams({ [parameter]: name ?? [""] })} title="The same numbers of it alone">${name ?? none}</a>
           </th>
-          <td class="right number">${by === "run_name" && name
-            ? html`<a href=${runsOf(range, { q: name, status: range.filters.outcome })} title="In the list of runs">${number(group.runs)}</a>`
-            : number(group.runs)}</td>
-          <td class="right number">${failed(group, by, name, range)}</td>
+          <td class="right number">
+            <a href=${runsOf(range, { [parameter]: [name ?? ""] })} title="In the list of runs">${number(group.runs)}</a></td>
+          <td class="right number">${failed(group, { [parameter]: [name ?? ""] }, range)}</td>
           ${["p50", "p95", "p99"].map((each) => html`<td class="right number nowrap" key=${each}>${duration(group.duration[each])}</td>`)}
         </tr>
       `;
     }} />
 `;
 
-function failed({ outcomes, runs }, by, name, range) {
+function failed({ outcomes, runs }, only, range) {
   const count = outcomes.failed ?? 0;
   const text = count ? `${number(count)} (${percent(count / runs)})` : "0";
-  if (!count || by !== "run_name" || !name) return text;
-  return html`<a class="error" href=${runsOf(range, { q: name, status: "failed" })} title="In the list of runs">${text}</a>`;
+  if (!count) return text;
+  return html`<a class="error" href=${runsOf(range, { ...only, status: "failed" })} title="In the list of runs">${text}</a>`;
 }
 
-/** The list of runs, of those that ended in the window. */
-export const runsOf = ({ from, before }, parameters) =>
-  withParams({ ...parameters, ended_from: new Date(from).toISOString(), ended_before: new Date(before).toISOString() }, "/", "");
+/** The list of runs, of those that ended in the window and pass its filters, but for what is asked for otherwise. */
+export const runsOf = ({ from, before, filters }, only = {}) =>
+  withParams({
+    name: filters.run_name, type: filters.execution_type, status: filters.outcome, ...only,
+    ended_from: new Date(from).toISOString(), ended_before: new Date(before).toISOString(),
+  }, "/", "");
 
 /** Where the events are that ended the runs of the window, for whoever may read them. */
 export const endingEvents = ({ from, before }, status) =>

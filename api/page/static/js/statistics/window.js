@@ -28,7 +28,7 @@ export function readWindow(params, now = Date.now()) {
     span = [end - WINDOWS[name][1] * HOUR, end];
   }
   const hours = (span[1] - span[0]) / HOUR;
-  return { name, from: span[0], before: span[1], step: hours <= BY_HOUR ? "hour" : "day", filters };
+  return { name, from: span[0], before: span[1], step: hours <= BY_HOUR ? "hour" : "day", filters, reason: params.get("reason") };
 }
 
 export const asParameters = ({ from, before, filters }) => ({

@@ -8,7 +8,7 @@ import { here, withParams } from "../router.js";
 import { LABELS } from "../statuses.js";
 import { Empty, Failure, Glyph, Icon, Loading } from "../ui/basics.js";
 import { DurationsChart, fill, OutcomesChart } from "../statistics/charts.js";
-import { endingEvents, Groups, Longest, MostRetried, Reasons, runsOf } from "../statistics/lists.js";
+import { endingEvents, Failed, Groups, Longest, MostRetried, Reasons, runsOf } from "../statistics/lists.js";
 import { asParameters, OUTCOMES, readWindow, spell, WindowForm } from "../statistics/window.js";
 
 const SOON = 5000; // milliseconds after which what ended meanwhile is counted
@@ -56,33 +56,35 @@ const namesOf = (groups, by) => (groups ?? []).map((each) => each[by] ?? "");
 async function load(range, many, signal) {
   const ask = (path, more) => get(`statistics${path}`, { ...asParameters(range), ...more }, { signal });
   const limit = many ? MANY : FEW;
+  const failed = range.reason === null ? null : ask("/longest", { reason: range.reason, limit: MANY });
   const [total, times, names, types, reasons, longest, retried] = await Promise.all([
     ask("", {}), ask("", { by: range.step, limit: 1000 }), ask("", { by: "run_name" }), ask("", { by: "execution_type" }),
     ask("/failure-reasons", { limit }), ask("/longest", { limit }), ask("/most-retried", { limit }),
   ]);
   return {
     range, total: total.groups[0], entries: fill(times.groups, range), names: names.groups, types: types.groups,
-    reasons: reasons.reasons, longest: longest.runs, retried: retried.runs,
+    reasons: reasons.reasons, longest: longest.runs, retried: retried.runs, failed: (await failed)?.runs,
   };
 }
 
 function Answer({ found, many }) {
   const { range, total } = found;
   if (!total?.runs) return html`<${Empty} title="No run ended in this window">Choose a longer one, or other filters.<//>`;
-  const whole = !range.filters.run_name.length && !range.filters.execution_type.length; // the list of runs knows neither
+  const whole = !range.filters.run_name.length && !range.filters.execution_type.length; // the audit knows neither
   const events = whole ? endingEvents(range, "failed") : null;
   const failures =
-    whole && found.reasons.length > 0 &&
+    found.reasons.length > 0 &&
     html`<a href=${runsOf(range, { status: "failed" })}>Every failed run</a>${events && html` · <a href=${events}>in the audit</a>`}`;
   const more = (length) =>
     (many || length === FEW) && html`<a href=${withParams({ most: many ? null : MANY })}>${many ? `The first ${FEW}` : `Show ${MANY}`}</a>`;
   return html`
-    <${Tiles} total=${total} range=${range} list=${whole && runsOf(range, { status: range.filters.outcome })} />
+    <${Tiles} total=${total} range=${range} />
     <div class="chart-pair">
       <${OutcomesChart} entries=${found.entries} range=${range} />
       <${DurationsChart} entries=${found.entries} range=${range} />
     </div>
     <div class="list-pair">
+      ${found.failed && html`<${Failed} reason=${range.reason} runs=${found.failed} />`}
       <${Reasons} reasons=${found.reasons} failures=${failures} />
       <${Longest} runs=${found.longest} more=${more(found.longest.length)} />
       <${MostRetried} runs=${found.retried} />
@@ -92,16 +94,16 @@ function Answer({ found, many }) {
   `;
 }
 
-/** The window in numbers; an outcome leads to its runs alone. */
-const Tiles = ({ total, range, list }) => html`
+/** The window in numbers, each of which leads to its runs. */
+const Tiles = ({ total, range }) => html`
   <dl class="tiles">
-    <div class="card tile"><dt>Runs</dt><dd>${list ? html`<a href=${list} title="In the list of runs">${number(total.runs)}</a>` : number(total.runs)}</dd></div>
+    <div class="card tile"><dt>Runs</dt><dd><a href=${runsOf(range)} title="In the list of runs">${number(total.runs)}</a></dd></div>
     ${OUTCOMES.filter((each) => total.outcomes[each]).map(
       (each) => html`
         <div class="card tile" key=${each} data-status=${each}>
           <dt><${Glyph} status=${each} size=${14} />${LABELS[each]}</dt>
           <dd>
-            <a href=${withParams({ outcome: range.filters.outcome.join() === each ? null : each })}>${number(total.outcomes[each])}</a>
+            <a href=${runsOf(range, { status: each })} title="In the list of runs">${number(total.outcomes[each])}</a>
             <span class="muted">${percent(total.outcomes[each] / total.runs)}</span>
           </dd>
         </div>
