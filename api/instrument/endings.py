@@ -1,6 +1,7 @@
 """What is to be done before a program ends, while threads can still be started.
 
 `atexit` is too late: since Python 3.12 no thread starts there, and a process of `multiprocessing` never gets there.
+In 3.12.0 to 3.12.2 none starts after the main thread (python/cpython#113964): what other threads tell then may be lost.
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ from .values import NOTE, WHOLE, bounded, describe, label, plain, traced
 _run: ContextVar[Run | None] = ContextVar("execution_ledger_run", default=None)
 _step: ContextVar[Step | None] = ContextVar("execution_ledger_step", default=None)
 
-_STEP_ID = 200
+_STEP_ID = 240
 """Characters of a step id that are kept: there must be room for a number."""
 _TRACED = "_execution_ledger_traced"
 """What an exception has as an attribute, once its traceback is kept: the job id of the run."""
@@ -112,7 +112,7 @@ class Run:
         self.tell("update", progress=fraction, message=None if message is None else _text(message, NOTE))
 
     def tell(self, command: str, *, must: bool = False, **fields: Any) -> bool:
-        """Put a command on this run into the outbox: False where there is no room, which is not for what `must` be."""
+        """Put a command on this run into the outbox: False where it finds no room; what `must` be told needs none."""
         said = {name: value for name, value in fields.items() if value is not None}
         write = Write(self.job_id, command, {**said, "occurred_at": datetime.now(UTC)}, uuid4().hex)
         return self._outbox.put(write, must=must, patience=PATIENCE)
@@ -126,7 +126,7 @@ class Run:
 
     def claim(self, step_id: str) -> str:
         """An id for a step that no other step of the run has: a number tells those apart that are called the same."""
-        step_id = label(step_id, _STEP_ID) or "step"
+        step_id = label(str(step_id), _STEP_ID) or "step"
         if os.getpid() != self._process:  # who was forked beside this process does not know its numbers
             step_id = f"{step_id}#{os.getpid()}"
         mine = object()
@@ -187,10 +187,10 @@ class Step:
         begun = self.run.tell(
             "start-step",
             step_id=self.step_id,
-            name=label(self._name) or self.step_id,
+            name=label(str(self._name)) or self.step_id,
             kind=self._kind,
             parent_step_id=outer.step_id if outer is not None and outer.run is self.run else None,
-            attributes={label(name): plain(value) for name, value in (self._attributes or {}).items()} or None,
+            attributes={label(str(name)): plain(value) for name, value in (self._attributes or {}).items()} or None,
         )
         # What is not begun for lack of room is not ended, and nothing lies in it.
         self._token = _step.set(self) if begun else None

@@ -88,7 +88,7 @@ def test_a_ledger_that_is_slow_holds_up_nobody_who_logs(
         outside = threading.Thread(target=log.warning, args=("outside of any run",))
         outside.start()
         outside.join(60)
-        assert time.monotonic() - began < 1
+        assert time.monotonic() - began < 4, "less than the patience of the one that waits"
         assert third.is_alive()
         gate.open.set()
         third.join(60)
@@ -173,7 +173,7 @@ def test_no_word_of_a_program_breaks_it(ledger: Ledger, look: Look, caplog: pyte
         run.note("sourced", source="x\x00" * 200)
         run.progress(anything)
         run.progress(0.5, anything)
-        with step("", kind=anything):
+        with step("", kind=anything), step(anything):
             pass
         with step("x" * 300):
             run.note("inside")
@@ -395,7 +395,7 @@ def test_a_ledger_that_goes_away_is_waited_for_once_and_told_later(
             each.result = number
     inner.__exit__(None, None, None)
     outer.__exit__(None, None, None)
-    assert time.monotonic() - began < 4
+    assert time.monotonic() - began < 20, "not even once as long as a client has patience"
     with running(settings, port=int(address.rpartition(":")[2])):
         assert ledger.outbox.flush(60)
         ledger.close()
@@ -413,7 +413,7 @@ def test_a_database_that_is_busy_holds_up_no_program(tmp_path: Any) -> None:
         began = time.monotonic()
         for number in range(100):
             run.note(str(number))
-        assert time.monotonic() - began < 1
+        assert time.monotonic() - began < 4
         other.execute("COMMIT")
     other.close()
     assert len(Look(url).notes("n")) == 100
