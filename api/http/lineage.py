@@ -7,10 +7,11 @@ An event that comes late or out of order changes no status back: what a run repo
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from hashlib import sha256
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 from pydantic import ValidationError
@@ -29,9 +30,11 @@ from ...domain import (
     PayloadTooLarge,
     ReportLateOutcome,
     Update,
+    VersionConflict,
     make_context,
 )
 from ...domain.limits import KEY_LENGTH, Limits
+from ...domain.status import TERMINAL
 from ...domain.values import check_time
 from ...infrastructure import GroupWriter, Outcome, Request
 from .lineage_schemas import LineageEvent, datasets
@@ -39,6 +42,8 @@ from .lineage_schemas import LineageEvent, datasets
 SOURCE = "openlineage"
 _ENDS = {"COMPLETE": "completed", "FAIL": "failed", "ABORT": "cancelled"}
 _BEGINS = frozenset({"START", "RUNNING", *_ENDS})
+_CORRECTION, _LATE = 8, 9
+"""Tell these commands of an event from those that it gives in any case, which are numbered from 0."""
 _BESIDE = 1024
 """Bytes that our events say beside what is the producer's."""
 
@@ -48,15 +53,30 @@ async def record_all(
 ) -> list[LedgerError | None]:
     """Record events of decoded JSON, together and in their order; of each, why it was refused, or None."""
 
-    async def one(raw: Any) -> LedgerError | None:
+    async def tell(raw: Any) -> _Told | LedgerError | None:
         try:
-            await record(writer, ledger, parse(raw), raw, context, limits)
+            return await _tell(writer, ledger, parse(raw), raw, context, limits)
         except LedgerError as error:
             return error
-        return None
+
+    async def complete(run: Mapping[int, _Told]) -> None:
+        # One after the other: what one has told is no news of the next.
+        row = _newest([answer for each in run.values() for answer in each.answers])
+        for at, each in run.items():
+            try:
+                row = _newest([await _complete(writer, ledger, each, row)], row)
+            except LedgerError as error:
+                refused[at] = error
 
     # Each sends its commands before it first waits: so they are written in this order.
-    return list(await asyncio.gather(*map(one, events)))
+    told = await asyncio.gather(*map(tell, events))
+    refused = [each if isinstance(each, LedgerError) else None for each in told]
+    runs: dict[str, dict[int, _Told]] = defaultdict(dict)
+    for at, each in enumerate(told):
+        if isinstance(each, _Told):
+            runs[each.run_id][at] = each
+    await asyncio.gather(*map(complete, runs.values()))
+    return refused
 
 
 def parse(raw: Any) -> LineageEvent:
@@ -73,6 +93,31 @@ async def record(
     writer: GroupWriter, ledger: str, event: LineageEvent, raw: dict[str, Any], context: Context, limits: Limits
 ) -> Outcome | None:
     """Record an event; None for one that is of no run."""
+    told = await _tell(writer, ledger, event, raw, context, limits)
+    return None if told is None else await _complete(writer, ledger, told, _newest(told.answers))
+
+
+class _Told(NamedTuple):
+    """An event whose commands are answered."""
+
+    event: LineageEvent
+    run_id: str
+    time: datetime
+    known: dict[str, Any]
+    key: str
+    """Begins the ids of its commands."""
+    context: Context
+    answers: Sequence[Any]
+
+    def request(self, ledger: str, command: Command, at: int, context: Context | None = None, **more: Any) -> Request:
+        """One of its commands, which `at` tells from the others."""
+        return Request(ledger, self.run_id, command, context or self.context, command_id=f"{self.key}-{at}", **more)
+
+
+async def _tell(
+    writer: GroupWriter, ledger: str, event: LineageEvent, raw: dict[str, Any], context: Context, limits: Limits
+) -> _Told | None:
+    """Send what the event says whatever was said before; None for one that is of no run."""
     time = check_time(event.eventTime, "eventTime")
     if event.run is None and event.is_of_no_run():
         return None
@@ -84,30 +129,39 @@ async def record(
     commands = _commands(event, raw, known)  # which checks it whole, before anything of it is recorded
     encoded = msgspec.json.encode(raw, order="deterministic")
     _check_size(raw, encoded, limits)
-    key, run_id, said = sha256(encoded).hexdigest(), event.run.runId.lower(), _context(event, context)
+    key, run_id = f"{SOURCE}-{sha256(encoded).hexdigest()}", event.run.runId.lower()
+    told = _Told(event, run_id, time, known, key, _context(event, context), [])
+    requests = [told.request(ledger, command, at) for at, command in enumerate(commands)]
+    return told._replace(answers=_accepted(await writer.execute_together(requests, rows=True)))
 
-    async def execute(commands: list[Command], *, behind: int = 0) -> list[Any]:
-        requests = [
-            Request(ledger, run_id, command, said, command_id=f"{SOURCE}-{key}-{at}")
-            for at, command in enumerate(commands, behind)
-        ]
-        return _accepted(list(await writer.execute_together(requests, rows=True)))
 
-    answers = await execute(commands)
-    row = _row(answers)
+async def _complete(writer: GroupWriter, ledger: str, told: _Told, row: Mapping[str, Any] | None) -> Outcome | None:
+    """Send what depends on what was said before: what the event knows better than the row, and an end that is late."""
+    look = Request(ledger, told.run_id, Update.of({}), told.context)
     if row is None:  # somebody else, another actor, recorded this very event, or the run is deleted
-        return await writer.execute(Request(ledger, run_id, Update.of({})))
-    late: list[Command] = []
-    news = {name: value for name, value in known.items() if row[name] is None} | _earlier(event, time, row)
-    if news:  # another event came before it
-        said = make_context(said, reason=said.reason or "OpenLineage told of it later")
-        late.append(Correct.of(news))
-    end = _ENDS.get(event.eventType or "")
-    if end is not None and end != row["status"] and isinstance(answers[-1], IllegalTransition):
-        late.append(ReportLateOutcome.of(end, _result(event), _error(event)))
-    if late:
-        answers += await execute(late, behind=len(commands))
-    return [answer for answer in answers if isinstance(answer, Outcome)][-1]
+        return await writer.execute(look)
+    outcome = _last(told.answers)
+    reason = told.context.reason or "OpenLineage told of it later"
+    while news := _news(told, row):  # another event came before it
+        said = make_context(told.context, reason=reason)
+        correct = told.request(ledger, Correct.of(news), _CORRECTION, said, expected_version=row["version"])
+        answers = await writer.execute_together([correct], rows=True)
+        if isinstance(answers[0], VersionConflict):  # and another one meanwhile: it may have told the same
+            outcome = await writer.execute(look)
+            if outcome is None or outcome.row is None:
+                return outcome
+            row = outcome.row
+            continue
+        outcome = _last(_accepted(answers)) or outcome
+        break  # also where this was known already as the correction of this event
+    end, refused = _ENDS.get(told.event.eventType or ""), told.answers[-1]
+    if end is not None and end != row["status"] and isinstance(refused, IllegalTransition):
+        if refused.source not in TERMINAL:  # it waits for a person, whom nobody overrules
+            raise refused
+        late = ReportLateOutcome.of(end, _result(told.event), _error(told.event))
+        answers = await writer.execute_together([told.request(ledger, late, _LATE)], rows=True)
+        outcome = _last(_accepted(answers)) or outcome
+    return outcome
 
 
 def _check_size(raw: dict[str, Any], encoded: bytes, limits: Limits) -> None:
@@ -139,10 +193,11 @@ def _known(event: LineageEvent) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if value is not None}
 
 
-def _earlier(event: LineageEvent, time: datetime, row: Mapping[str, Any]) -> dict[str, Any]:
-    """The times of the run that are later in the row than the event, which came late, shows that they were."""
-    begun = ("created_at", "started_at") if event.eventType in _BEGINS else ("created_at",)
-    return {name: time for name in begun if row[name] is not None and time < row[name]}
+def _news(told: _Told, row: Mapping[str, Any]) -> dict[str, Any]:
+    """What the row does not know, and the times in it that are later than the event shows that they were."""
+    news = {name: value for name, value in told.known.items() if row[name] is None}
+    begun = ("created_at", "started_at") if told.event.eventType in _BEGINS else ("created_at",)
+    return news | {name: told.time for name in begun if row[name] is not None and told.time < row[name]}
 
 
 def _commands(event: LineageEvent, raw: dict[str, Any], known: dict[str, Any]) -> list[Command]:
@@ -199,7 +254,7 @@ def _context(event: LineageEvent, context: Context) -> Context:
     return make_context(context, **said)
 
 
-def _accepted(answers: list[Any]) -> list[Any]:
+def _accepted(answers: Sequence[Any]) -> Sequence[Any]:
     """The answers; raises what was refused for another reason than that the event came late, or again."""
     for answer in answers:
         if isinstance(answer, DuplicateKey) and not answer.deleted:
@@ -209,7 +264,12 @@ def _accepted(answers: list[Any]) -> list[Any]:
     return answers
 
 
-def _row(answers: list[Any]) -> Mapping[str, Any] | None:
-    """The row after the last command that was accepted."""
-    outcomes = [answer for answer in answers if isinstance(answer, Outcome)]
-    return outcomes[-1].row if outcomes else None
+def _last(answers: Sequence[Any]) -> Outcome | None:
+    """The last outcome among the answers."""
+    return next((answer for answer in reversed(answers) if isinstance(answer, Outcome)), None)
+
+
+def _newest(answers: Sequence[Any], row: Mapping[str, Any] | None = None) -> Mapping[str, Any] | None:
+    """The row as the last of the answers knows it, or as it was known before."""
+    rows = [answer.row for answer in answers if isinstance(answer, Outcome) and answer.row is not None]
+    return max(rows if row is None else [row, *rows], key=lambda row: row["version"], default=None)

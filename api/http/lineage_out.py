@@ -48,7 +48,7 @@ async def _row(replay: ReplayQueries, job_id: str) -> dict[str, Any]:
 
 def is_told(event: RecordedEvent) -> bool:
     """Whether it only follows from an event of OpenLineage, which is given itself."""
-    return _COMMAND_ID.fullmatch(event.command_id or "") is not None and _came(event) is None
+    return _is_ours(event) and _came(event) is None
 
 
 def as_lineage(event: RecordedEvent, subject: Subject) -> dict[str, Any]:
@@ -59,7 +59,12 @@ def as_lineage(event: RecordedEvent, subject: Subject) -> dict[str, Any]:
 def _came(event: RecordedEvent) -> dict[str, Any] | None:
     data = event.data or {}
     told = event.name == "noted" and data.get("source") == SOURCE and isinstance(data.get("data"), dict)
-    return data["data"] if told else None
+    return data["data"] if told and _is_ours(event) else None
+
+
+def _is_ours(event: RecordedEvent) -> bool:
+    """Whether it was recorded as one of OpenLineage: anybody may name that as the source of a note."""
+    return _COMMAND_ID.fullmatch(event.command_id or "") is not None
 
 
 def _made(event: RecordedEvent, subject: Subject) -> dict[str, Any]:

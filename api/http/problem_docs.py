@@ -144,4 +144,4 @@ WEBHOOK_CREATE = {
 WEBHOOK = problem_responses(*_kinds(UnknownWebhook))
 WEBHOOK_CHANGE = problem_responses(*_WEBHOOK_BODY, *_kinds(UnknownWebhook))
 DEAD_LETTER = problem_responses(*_kinds(UnknownWebhook, UnknownDeadLetter))
-CREATE_OR_CHANGE = problem_responses(EXECUTION_NOT_FOUND, *BODY, *_kinds(DuplicateJobId))
+CREATE_OR_CHANGE = problem_responses(EXECUTION_NOT_FOUND, *BODY, *_kinds(DuplicateJobId, IllegalTransition))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from contextlib import AsyncExitStack
 from typing import Any, NamedTuple, Protocol
 
@@ -48,6 +48,8 @@ class ServiceBackend:
 
     def __init__(self, url: str, ledger: str | None, actor: str | None, key: str | None) -> None:
         self._client = LedgerClient(url, ledger=ledger, actor=actor, key=key)
+        # Who sends in groups tries again by itself, and is to know at once when that is needed.
+        self._hasty = LedgerClient(url, ledger=ledger, actor=actor, key=key, patience=0)
 
     def call(self, method: str, *arguments: Any, **options: Any) -> Any:
         """Over HTTP."""
@@ -60,10 +62,10 @@ class ServiceBackend:
         answers: dict[str, Any] = {}
         if created:
             items = [{**write.fields, "job_id": write.job_id, "trace_id": write.trace_id} for write in created]
-            told = self._client.create_executions(items, command_id=created[0].key)
+            told = self._hasty.create_executions(items, command_id=created[0].key)
             answers |= zip((write.key for write in created), told, strict=True)
         if others:
-            told = self._client.send_commands(
+            told = self._hasty.send_commands(
                 {
                     "execution_id": write.job_id,
                     "command": write.command,
@@ -78,6 +80,7 @@ class ServiceBackend:
     def close(self) -> None:
         """Close its connections."""
         self._client.close()
+        self._hasty.close()
 
 
 class DatabaseBackend:
@@ -154,8 +157,17 @@ class DatabaseBackend:
             command_id=write.key,
         )
 
-    def _wait(self, work: Any) -> Any:
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+    def _wait(self, work: Coroutine[Any, Any, Any]) -> Any:
+        try:
+            future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        except RuntimeError as error:
+            work.close()
+            raise RuntimeError("The ledger is closed.") from error
+        try:
+            return future.result()
+        except BaseException:
+            future.cancel()  # by Ctrl-C, say: what waits to be written is taken back
+            raise
 
     def _end(self) -> None:
         self._loop.call_soon_threadsafe(self._loop.stop)

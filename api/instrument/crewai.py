@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-import traceback
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import partial
 from types import TracebackType
 from typing import Any, Self
@@ -18,7 +18,7 @@ from .endings import before_the_end
 from .ledger import Ledger
 from .outbox import CAPACITY, PATIENCE
 from .recorder import Place, Recorder, Recording
-from .values import describe, plain
+from .values import describe, plain, traced
 
 SOURCE = "crewai"
 _log = logging.getLogger("execution_ledger.instrument")
@@ -121,7 +121,7 @@ class ExecutionLedgerListener(Recording, BaseEventListener):
             begun = begun.outer
         raised = getattr(event, "error", None)
         if isinstance(raised, BaseException):
-            self._recorder.fault(place, event.timestamp, "".join(traceback.format_exception(raised)))
+            self._recorder.fault(place, event.timestamp, traced(raised))
         kept = self._kept(scope.results, event) if self._result and outcome == "completed" else {}
         result = next(iter(kept.values()), None) if len(scope.results) == 1 else kept or None
         fields: dict[str, Any] = {}
@@ -149,8 +149,9 @@ class ExecutionLedgerListener(Recording, BaseEventListener):
             self._recorder.note(place, event.timestamp, f"{event.type}: {said}", level=level, source=SOURCE)
 
     def _kept(self, paths: tuple[str, ...], event: Any) -> dict[str, Any]:
-        found = {path.rpartition(".")[2]: _get(event, path) for path in paths}
-        return {name: _shown(value) for name, value in found.items() if value not in (None, "", {}, [])}
+        # As JSON first: what a tool returns may be of any class, and raise when it is compared.
+        found = {path.rpartition(".")[2]: _shown(_get(event, path)) for path in paths}
+        return {name: value for name, value in found.items() if value not in (None, "", {}, [])}
 
 
 def _get(thing: Any, path: str) -> Any:
@@ -161,9 +162,11 @@ def _get(thing: Any, path: str) -> Any:
 
 def _shown(value: Any) -> Any:
     """A value as JSON or text; what models return, as they say it."""
-    if hasattr(value, "model_dump"):
-        raw = getattr(value, "raw", None)
-        value = getattr(value, "json_dict", None) or (raw if isinstance(raw, str) else value.model_dump(mode="json"))
+    with suppress(Exception):  # of a class that cannot be dumped: shown as any other object
+        if hasattr(value, "model_dump"):
+            raw = getattr(value, "raw", None)
+            json = getattr(value, "json_dict", None)
+            return plain(json or (raw if isinstance(raw, str) else value.model_dump(mode="json")))
     return plain(value)
 
 
@@ -171,7 +174,7 @@ def _error(event: Any) -> str | None:
     said = getattr(event, "error", None) or _get(event, "failure.message")
     if said is None:
         return None
-    return describe(said) if isinstance(said, BaseException) else str(said)
+    return describe(said) if isinstance(said, BaseException) else str(plain(said))
 
 
 _Handler = Callable[[ExecutionLedgerListener, Any, Any], None]

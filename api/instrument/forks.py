@@ -11,13 +11,18 @@ from typing import Any
 
 from .backends import Backend, Write
 
-_PATIENCE = 1.0
-"""Seconds that a fork waits for calls that are under way."""
+FORK_PATIENCE = 1.0
+"""Seconds that a fork waits for what is being written."""
 
 
 def after_fork(method: Callable[[], Any]) -> None:
     """Call this bound method in every child, as long as its object lives."""
     _register(after_in_child=method)
+
+
+def before_fork(method: Callable[[], Any]) -> None:
+    """Call this bound method in a process that is about to fork, as long as its object lives."""
+    _register(before=method)
 
 
 def _register(**methods: Callable[[], Any]) -> None:
@@ -84,9 +89,9 @@ class ForkedBackend:
         self._forking = False
 
     def _hold(self) -> None:
-        if self._changed.acquire(timeout=_PATIENCE):
+        if self._changed.acquire(timeout=FORK_PATIENCE):
             self._forking = True
-            self._changed.wait_for(lambda: not self._calls, _PATIENCE)
+            self._changed.wait_for(lambda: not self._calls, FORK_PATIENCE)
             self._changed.release()
 
     def _go_on(self) -> None:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
+from contextvars import Context
 from functools import partial, wraps
 from typing import Any, ParamSpec, Self, TypeVar, overload
 
+from ...domain import InvalidInput
 from .backends import Backend, DatabaseBackend, ServiceBackend
 from .forks import ForkedBackend
+from .outbox import Outbox
 from .runs import Run
 from .values import plain
 
@@ -30,6 +33,8 @@ class Ledger:
             if url.startswith(("http://", "https://"))
             else partial(DatabaseBackend, url, ledger, actor)
         )
+        # In a context of its own: what is logged there is no part of a run, nor what is traced.
+        self.outbox = Outbox(self.backend, context=Context())
 
     def __enter__(self) -> Self:
         return self
@@ -38,7 +43,8 @@ class Ledger:
         self.close()
 
     def close(self) -> None:
-        """Let go of it, once all is written."""
+        """Let go of it, once all is written, or a few seconds later."""
+        self.outbox.close()
         self.backend.close()
 
     def execution(
@@ -53,8 +59,8 @@ class Ledger:
     ) -> Run:
         """A run, for `with` and `async with`: it starts there, and ends as the block does.
 
-        Inside another run it is a part of that one. What the block raises fails it, with the traceback as a note; a
-        cancellation cancels it. Set `run.result` to what it gave.
+        Inside another run of this ledger it is a part of that one. What the block raises fails it, with the traceback
+        as a note; a cancellation cancels it. Set `run.result` to what it gave.
         """
         data = {
             "run_name": run_name,
@@ -63,7 +69,8 @@ class Ledger:
             "attributes": attributes,
             "execution_type": execution_type,
         }
-        return Run(self.backend, {name: value for name, value in data.items() if value is not None}, reason)
+        given = {name: value for name, value in data.items() if value is not None}
+        return Run(self.backend, self.outbox, given, reason)
 
     @overload
     def recorded(self, function: Callable[P, T], /) -> Callable[P, T]: ...
@@ -86,16 +93,24 @@ class Ledger:
         """
         if function is None:
             return lambda function: self.recorded(function, name=name, inputs=inputs, result=result)
+        kinds = (function, type(function).__call__)  # an instance that can be called is what that method is
+        if any(inspect.isgeneratorfunction(each) or inspect.isasyncgenfunction(each) for each in kinds):
+            raise InvalidInput(
+                field="function",
+                problem="is a generator, which has done nothing yet when its call returns",
+                remedy="Use `with ledger.execution(…)` around what goes through it.",
+            )
         signature = inspect.signature(function)
+        named = name or _name_of(function)
 
         def run_of(arguments: tuple[Any, ...], options: dict[str, Any]) -> Run:
             given = None
             if inputs:
                 bound = signature.bind(*arguments, **options)
                 given = {each: plain(value) for each, value in bound.arguments.items() if each not in ("self", "cls")}
-            return self.execution(name or function.__qualname__, inputs=given, execution_type="function")
+            return self.execution(named, inputs=given, execution_type="function")
 
-        if inspect.iscoroutinefunction(function):
+        if any(inspect.iscoroutinefunction(each) for each in kinds):
 
             @wraps(function)
             async def call_later(*arguments: Any, **options: Any) -> Any:
@@ -114,3 +129,9 @@ class Ledger:
                 return returned
 
         return call
+
+
+def _name_of(function: Any) -> str:
+    while isinstance(function, partial):
+        function = function.func
+    return getattr(function, "__qualname__", None) or type(function).__qualname__

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import traceback
 from typing import Any
 
 import msgspec
 
+from ...domain.limits import Limits
 from ...domain.values import check_json
 
 ERROR, TRACEBACK, NOTE = 4_000, 16_000, 64_000
@@ -13,6 +15,9 @@ ERROR, TRACEBACK, NOTE = 4_000, 16_000, 64_000
 
 VALUE = 16_000
 """Characters of JSON up to which a value is kept as it is."""
+
+WHOLE = Limits().payload_bytes
+"""The same for what a program hands over on purpose: the ledger itself says what is too much."""
 
 _SHOWN = 1_000
 """Characters of text that are kept in place of what is no JSON, or too much of it."""
@@ -62,3 +67,11 @@ def describe(error: BaseException) -> str:
         return bounded(f"{type(error).__name__}: {error}", ERROR)
     except Exception:  # of a class that cannot say itself
         return type(error).__name__
+
+
+def traced(error: BaseException) -> str:
+    """An error with its traceback."""
+    try:
+        return bounded("".join(traceback.format_exception(error)), TRACEBACK)
+    except Exception:  # of a class that cannot be shown
+        return describe(error)

@@ -12,7 +12,15 @@ import msgspec
 from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from ...domain import Context, InvalidInput, LedgerBusy, StoreUnavailable, make_context
+from ...domain import (
+    Context,
+    InvalidInput,
+    LedgerBusy,
+    LedgerError,
+    PayloadTooLarge,
+    StoreUnavailable,
+    make_context,
+)
 from ...infrastructure import Settings
 from ..http.lineage import record_all
 from . import show_json
@@ -21,8 +29,9 @@ from .options import actor_of
 from .progress import make_progress
 from .show_text import count, line, make_console
 
-_GROUP = 200
-"""Lines that are sent at once."""
+_GROUP, _BYTES = 200, 4 * 1024**2
+"""Lines that are sent at once, and bytes of them after which no more are added."""
+_TOO_LARGE = 413
 
 
 class _Line(NamedTuple):
@@ -86,7 +95,7 @@ class _Broken(NamedTuple):
 
 def _groups(file: Path) -> Iterator[list[_Line]]:
     group: list[_Line] = []
-    end = 0
+    end = sent = 0
     with file.open("rb") as lines:
         for number, text in enumerate(lines, 1):
             end += len(text)
@@ -97,9 +106,9 @@ def _groups(file: Path) -> Iterator[list[_Line]]:
             except (ValueError, RecursionError) as error:
                 event = _Broken(f"it is not JSON: {error}")
             group.append(_Line(f"{file}:{number}", event, end))
-            if len(group) == _GROUP:
+            if len(group) == _GROUP or end - sent >= _BYTES:
                 yield group
-                group = []
+                group, sent = [], end
     if group:
         yield group
 
@@ -112,7 +121,15 @@ async def _sender(settings: Settings) -> AsyncIterator[Send]:
         async with open_client(settings) as client:
 
             async def to_service(events: list[Any]) -> list[str | None]:
-                answer = await client.send_lineage(events)
+                try:
+                    answer = await client.send_lineage(events)
+                except LedgerError as error:
+                    if not _is_too_large(error):
+                        raise
+                    if len(events) == 1:
+                        return [str(error)]
+                    half = len(events) // 2  # for the service, or for what stands before it
+                    return [*await to_service(events[:half]), *await to_service(events[half:])]
                 reasons = {each["index"]: each["reason"] for each in answer["failed_events"]}
                 if answer["summary"]["retriable"]:
                     raise StoreUnavailable(problem="the service could not record some events")
@@ -133,3 +150,9 @@ async def _sender(settings: Settings) -> AsyncIterator[Send]:
             return [None if error is None else str(error) for error in errors]
 
         yield to_database
+
+
+def _is_too_large(error: LedgerError) -> bool:
+    from ..client import ServiceError
+
+    return isinstance(error, PayloadTooLarge) or (isinstance(error, ServiceError) and error.status == _TOO_LARGE)

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import httpx
 import pytest
+
+from support.http_service import make_client
+
+from .conftest import Service
 
 SPEC = "https://openlineage.io/spec/2-0-2/OpenLineage.json#/$defs/"
 SOME = "018d5f3c-0000-7000-8000-000000000001"
@@ -38,6 +45,16 @@ def send(client: httpx.Client, kind: str | None, run_id: str, **more: Any) -> di
 def history(client: httpx.Client, run_id: str) -> list[str]:
     events = client.get(f"executions/{run_id}/events").json()["events"]
     return [each["type"].removeprefix("execution.") for each in events]
+
+
+def send_all(client: httpx.Client, how: str, events: list[dict[str, Any]]) -> None:
+    """One by one, or as a batch."""
+    if how == "batch":
+        answer = client.post("lineage/batch", json=events)
+        assert answer.json()["status"] == "success", answer.text
+    for each in events if how == "alone" else ():
+        answer = client.post("lineage", json=each)
+        assert answer.status_code == 200, answer.text
 
 
 @pytest.mark.parametrize(
@@ -118,6 +135,92 @@ def test_what_any_event_tells_first_is_taken_over(client: httpx.Client) -> None:
     run = client.get(f"executions/{run_id}").json()
     assert (run["parent_job_id"], run["execution_type"]) == (outer, "flink")
     assert run["inputs"] == {"datasets": [{"namespace": "n", "name": "first"}]}
+
+
+SOME_EVENTS = [
+    event("COMPLETE", SOME, eventTime="2026-01-31T08:00:09Z"),
+    event("START", SOME, eventTime="2026-01-31T08:00:03Z", inputs=[{"namespace": "n", "name": "first"}]),
+    event("RUNNING", SOME, eventTime="2026-01-31T08:00:05Z", inputs=[{"namespace": "n", "name": "second"}]),
+    event("OTHER", SOME, eventTime="2026-01-31T08:00:01Z"),
+]
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(range(4))), ids=lambda order: "".join(map(str, order)))
+def test_a_batch_is_what_its_events_are_one_by_one(client: httpx.Client, order: tuple[int, ...]) -> None:
+    other = str(uuid4())
+    sent = [SOME_EVENTS[at] for at in order]
+    twin = [{**each, "run": {"runId": other, "facets": {}}} for each in sent]
+    send_all(client, "alone", sent)
+    send_all(client, "batch", twin)
+    one, same = (client.get(f"executions/{run_id}").json() for run_id in (SOME, other))
+    names = ("status", "created_at", "started_at", "completed_at", "inputs", "late_outcome")
+    assert {name: one[name] for name in names} == {name: same[name] for name in names}
+    first = next(each for each in sent if each.get("inputs"))
+    assert one["inputs"] == {"datasets": first["inputs"]}
+    assert (one["created_at"], one["completed_at"]) == ("2026-01-31T08:00:01Z", "2026-01-31T08:00:09Z")
+    assert one["started_at"] == "2026-01-31T08:00:03Z"
+    root = client.get("ledger/root").json()
+    send_all(client, "batch", twin[::-1])
+    send_all(client, "alone", sent)
+    assert client.get("ledger/root").json() == root
+
+
+def test_what_many_tell_at_once_of_one_run_is_the_earliest(service: Service, client: httpx.Client) -> None:
+    """Each corrects what it has read, which another one may have corrected meanwhile."""
+    run_id, senders = str(uuid4()), 8
+    send(client, "COMPLETE", run_id, eventTime="2026-01-31T08:59:59Z")
+    begin = threading.Barrier(senders)
+
+    def tell(sender: int) -> None:
+        with make_client(service.address, headers={"X-Ledger": service.ledger}) as own:
+            begin.wait(timeout=60)
+            for number in range(10):
+                time = f"2026-01-31T08:{50 - number * 5:02}:{(sender * 7) % senders:02}Z"
+                send(own, "RUNNING", run_id, eventTime=time, inputs=[{"namespace": "n", "name": f"of {sender}"}])
+
+    with ThreadPoolExecutor(senders) as pool:
+        list(pool.map(tell, range(senders)))
+    run = client.get(f"executions/{run_id}").json()
+    assert (run["created_at"], run["started_at"]) == ("2026-01-31T08:05:00Z", "2026-01-31T08:05:00Z")
+    events = client.get(f"executions/{run_id}/events", params={"limit": 1000}).json()["events"]
+    corrections = [each["data"] for each in events if each["type"] == "execution.corrected"]
+    assert [each["inputs"] for each in corrections if "inputs" in each] == [run["inputs"]]
+    times = [each["started_at"] for each in corrections if "started_at" in each]
+    assert times == sorted(times, reverse=True)
+
+
+@pytest.mark.parametrize("how", ["alone", "batch"])
+def test_an_end_is_refused_while_the_run_waits_for_an_approval_and_taken_after_it(
+    client: httpx.Client, how: str
+) -> None:
+    run_id = str(uuid4())
+    end = event("COMPLETE", run_id)
+    send(client, "START", run_id)
+    assert client.post(f"executions/{run_id}/request-approval", json={}).status_code == 200
+    for _ in range(2):
+        if how == "alone":
+            refused = client.post("lineage", json=end)
+            assert (refused.status_code, refused.json()["source"]) == (409, "waiting_for_approval")
+        else:
+            answer = client.post("lineage/batch", json=[end, event("RUNNING", run_id)]).json()
+            (failed,) = answer["failed_events"]
+            assert (failed["index"], failed["retriable"]) == (0, False)
+            assert "is waiting_for_approval" in failed["reason"]
+    assert client.get(f"executions/{run_id}").json()["status"] == "waiting_for_approval"
+    client.post(f"executions/{run_id}/approve", json={})
+    send_all(client, how, [end])
+    run = client.get(f"executions/{run_id}").json()
+    assert (run["status"], run["completed_at"], run["late_outcome"]) == ("completed", TIMES["COMPLETE"], None)
+    assert history(client, run_id).count("noted") == (2 if how == "alone" else 3)
+
+
+@pytest.mark.parametrize(("kind", "status"), [("FAIL", "failed"), ("ABORT", "cancelled")])
+def test_what_waits_for_an_approval_may_fail_meanwhile(client: httpx.Client, kind: str, status: str) -> None:
+    run_id = str(uuid4())
+    send(client, "START", run_id)
+    client.post(f"executions/{run_id}/request-approval", json={})
+    send(client, kind, run_id)
+    assert client.get(f"executions/{run_id}").json()["status"] == status
 
 
 @pytest.mark.parametrize(
@@ -269,13 +372,13 @@ TREE = {
 }
 
 
+@pytest.mark.parametrize("how", ["alone", "batch"])
 @pytest.mark.parametrize("order", ["as it was", "backwards", "each twice"])
 def test_the_runs_of_dbt_are_nested_and_end_as_they_did_in_whatever_order_they_are_told(
-    client: httpx.Client, order: str
+    client: httpx.Client, order: str, how: str
 ) -> None:
     sent = {"as it was": DBT, "backwards": DBT[::-1], "each twice": [each for one in DBT for each in (one, one)]}[order]
-    for each in sent:
-        assert client.post("lineage", json=each).status_code == 200
+    send_all(client, how, sent)
     runs = client.get("executions").json()["executions"]
     names = {run["job_id"]: run["run_name"] for run in runs}
     told = {

@@ -96,6 +96,14 @@ def test_what_came_as_openlineage_is_given_as_it_came_once_beside_what_others_di
     assert pages == lineage(client, root)
 
 
+def test_a_note_that_only_says_it_is_of_openlineage_is_none(client: httpx.Client) -> None:
+    client.post("executions", json={"job_id": "n"})
+    client.post("executions/n/notes", json={"text": "x", "source": "openlineage", "data": {"no": "event"}})
+    *_, note = lineage(client, "n")
+    assert note["eventType"] == "OTHER"
+    assert note["run"]["facets"]["executionLedger_event"]["data"]["data"] == {"no": "event"}
+
+
 def test_its_client_can_read_what_is_given(client: httpx.Client) -> None:
     client.post("executions", json={"job_id": "outer"})
     client.post("executions", json={"job_id": "inner", "parent_job_id": "outer", "status": "running"})

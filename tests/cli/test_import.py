@@ -3,7 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
 from uuid import UUID, uuid5
+
+import httpx
+
+from execution_ledger.infrastructure import Settings
+from support import Database
+from support.http_service import running
 
 from .conftest import Cli
 
@@ -50,3 +61,56 @@ def test_the_order_of_the_file_is_that_of_the_events(cli_on_both: Cli) -> None:
     notes = [event.data or {} for event in cli_on_both.events(str(uuid5(_SPACE, "7"))) if event.name == "noted"]
     assert [note["text"] for note in notes] == ["OpenLineage START", "OpenLineage RUNNING", "OpenLineage COMPLETE"]
     assert cli_on_both.events()[0].actor == "ada"
+
+
+@contextmanager
+def behind_a_proxy(address: str, most: int) -> Iterator[str]:
+    """The service, behind something that takes bodies of so many bytes only."""
+
+    class Proxy(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            if len(body) > most:
+                status, content = 413, b"<html>too large</html>"
+            else:
+                kept = {
+                    name: self.headers[name] for name in ("Content-Type", "X-Ledger", "X-Actor") if self.headers[name]
+                }
+                answer = httpx.post(f"{address}{self.path}", content=body, headers=kept, timeout=60, trust_env=False)
+                status, content = answer.status_code, answer.content
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, *_: object) -> None:
+            """Nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Proxy) as server:
+        thread = Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+def test_lines_that_are_too_much_for_one_request_are_sent_in_several(database: Database, tmp_path: Path) -> None:
+    lines = [json.loads(line) for line in events(20)]
+    for line, size in ((lines[30], 50_000), (lines[45], 500_000)):
+        line["more"] = "x" * size
+    (tmp_path / "large.ndjson").write_text("\n".join(json.dumps({"plan": "x" * 15_000, **line}) for line in lines))
+    with running(Settings(database_url=database.url, actor=None, max_payload_bytes=20_000)) as address:
+        cli = Cli(database.url, tmp_path, {"EXECUTION_LEDGER_URL": address})
+        ran = cli.run("import", "openlineage", "large.ndjson")
+        assert (ran.returncode, ran.stderr) == (1, b"58 events recorded, 2 refused\n")
+        told = ran.stdout.decode().splitlines()
+        assert told[0].startswith("large.ndjson:31: more: its payload has 66,")
+        assert told[1].startswith("large.ndjson:46: The body has more than ")
+        size = cli.json("ledger")["size"]
+
+        with behind_a_proxy(address, 40_000) as proxy:
+            again = cli.run("import", "openlineage", "large.ndjson", "--url", proxy)
+        assert (again.returncode, again.stderr) == (1, b"58 events recorded, 2 refused\n")
+        assert "answered 413" in again.stdout.decode()
+        assert cli.json("ledger")["size"] == size
+        assert {run["status"] for run in cli.json("history")["executions"]} == {"completed"}

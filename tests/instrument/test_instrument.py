@@ -148,10 +148,12 @@ def test_runs_and_steps_lie_inside_each_other(ledger: Ledger, look: Look) -> Non
     assert [(each.step_id, each.outcome) for each in steps] == [("extract", "completed"), ("load", "failed")]
     assert [each.step_id for each in steps[0].steps] == ["page"]
     assert steps[1].error == "ValueError: bad"
-    (note,) = look.notes("n")
+    note, fault = look.notes("n")
     assert note.actor == "ada"
     assert note.data is not None
     assert note.data["step_id"] == "extract"
+    assert fault.data is not None
+    assert (fault.data["step_id"], fault.data["source"]) == ("load", "traceback")
     assert [each.parent_step_id for each in look.spans("i").steps] == [None]
 
 
@@ -205,7 +207,8 @@ def test_what_cannot_be_recorded_is_logged_and_the_program_goes_on(
     with Ledger(database.url) as ledger:
         with ledger.execution("n", job_id="n") as run:
             run.note("x", level="nonsense")
-        assert "add_note of run n was not recorded: level" in caplog.text
+        assert ledger.outbox.refused == 1
+        assert "note of run n was not recorded: level" in caplog.text
     assert [each.status for each in look.runs()] == ["completed"]
 
 
@@ -228,7 +231,7 @@ def work(number):
     return number
 
 def child(number):
-    with step(f"of child {number}"):
+    with step(f"of child {number}"), step("same"):
         pass
     work(number)
 
@@ -238,7 +241,7 @@ with ledger.execution("all", job_id="all"):
     children = [fork.Process(target=child, args=(number,)) for number in (1, 2, 3)]
     for each in children:
         each.start()
-    with step("of the parent"):
+    with step("of the parent"), step("same"):
         pass
     for each in children:
         each.join()
@@ -253,5 +256,7 @@ work(4)
     assert {run.status for run in runs} == {"completed"}
     assert sorted(run.result for run in runs if run.job_id != "all") == [0, 1, 2, 3, 4]
     assert [run.result for run in runs if run.parent_job_id is None] == [None, 4]
-    steps = sorted(each.step_id for each in look.spans("all").steps)
-    assert steps == ["of child 1", "of child 2", "of child 3", "of the parent"]
+    steps = look.spans("all").steps
+    told = sorted((each.name, [(inner.name, inner.outcome) for inner in each.steps]) for each in steps)
+    names = ["of child 1", "of child 2", "of child 3", "of the parent"]
+    assert told == [(name, [("same", "completed")]) for name in names]

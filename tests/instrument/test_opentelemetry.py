@@ -18,12 +18,11 @@ from opentelemetry.sdk.trace import TracerProvider, sampling
 from opentelemetry.trace import Link, NonRecordingSpan, SpanContext, SpanKind, Status, StatusCode, TraceFlags
 
 from execution_ledger.api.instrument import Ledger, current_run
-from execution_ledger.api.instrument.backends import Backend, Write
 from execution_ledger.api.instrument.opentelemetry import ExecutionLedgerSpanProcessor
-from execution_ledger.domain import StoreError
 from execution_ledger.infrastructure import Settings
 from execution_ledger.projections import StepSpan
 from support import Database
+from support.gates import Gate
 from support.http_service import running
 from support.looking import Look
 
@@ -49,33 +48,6 @@ def traced(ledger: Ledger) -> Iterator[Traced]:
     traced = Traced(ledger)
     yield traced
     traced.provider.shutdown()
-
-
-class Gate:
-    """A backend that can be held shut, and tells what came through."""
-
-    def __init__(self, backend: Backend) -> None:
-        self._backend = backend
-        self.open = threading.Event()
-        self.came = threading.Event()
-        self.sent: list[Write] = []
-        self.poison: str | None = None
-        self.quiet: set[Any] = set()
-
-    def call(self, method: str, *arguments: Any, **options: Any) -> Any:
-        return self._backend.call(method, *arguments, **options)
-
-    def send(self, writes: Sequence[Write]) -> list[Exception | None]:
-        self.came.set()
-        assert self.open.wait(60)
-        self.quiet.add(contexts.get_value(contexts._SUPPRESS_INSTRUMENTATION_KEY))
-        bad = {write.key for write in writes if self.poison in write.fields.values()} if self.poison else set()
-        answers = iter(self._backend.send([write for write in writes if write.key not in bad]))
-        self.sent += writes
-        return [StoreError(problem="poison") if write.key in bad else next(answers) for write in writes]
-
-    def close(self) -> None:
-        self._backend.close()
 
 
 @pytest.fixture
