@@ -168,9 +168,9 @@ async def test_an_empty_prefix_is_no_filter_and_no_run_name_is_no_match(reposito
 async def test_a_name_and_a_type_are_compared_as_a_whole(repository: ExecutionRepository, field: str) -> None:
     await fill(repository, [{"job_id": "none"}, *({"job_id": f"is {each}", field: each} for each in ("x", "xy", "X"))])
     assert await found(repository, **{field: "x"}) == ["is x"]
-    assert await found(repository, **{field: ["xy", "X", "z"]}) == ["is xy", "is X"]
+    assert await found(repository, **{field: ["xy", "X", "z"]}) == ["is X", "is xy"]
     assert await found(repository, **{field: ""}) == ["none"]
-    assert await found(repository, **{field: ["", "x"]}) == ["none", "is x"]
+    assert await found(repository, **{field: ["", "x"]}) == ["is x", "none"]
 
 
 async def test_children_are_found_by_their_parent(repository: ExecutionRepository) -> None:

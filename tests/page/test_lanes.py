@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 import httpx
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from support.day import CLOSE
 
@@ -144,3 +144,27 @@ def test_the_list_of_the_same_time_is_a_click_away(open_page: Open, day: str) ->
     expect(page.get_by_role("heading", name="Runs")).to_be_visible()
     expect(page).to_have_url(re.compile(r"/\?from=.*before="))
     expect(page.locator("[data-job]").first).to_be_visible()
+
+
+def test_a_replay_that_is_cut_ends_where_it_was_read_to(open_page: Open, day: str, api: Api) -> None:
+    begin, end = datetime.now(UTC) - timedelta(hours=3), datetime.now(UTC)
+    window = {"recorded_from": begin.isoformat(), "recorded_before": end.isoformat(), "limit": 1000}
+    failed = api(day).get("events", params={**window, "type": "failed"}).json()["events"]
+    page = open_page(f"{day}/lanes")
+
+    def lower(route: Route) -> None:
+        answer = route.fetch()
+        route.fulfill(response=answer, body=answer.text().replace("PAGE = 1000", "PAGE = 20").replace("30_000", "40"))
+
+    page.route("**/lanes/data.js", lower)
+    page.goto(f"{day}/lanes?{urlencode({'replay': f'{begin.isoformat()}~{end.isoformat()}'})}")
+    note = page.get_by_role("note")
+    expect(note).to_contain_text("Only the first 40 changes of status are played, up to ")
+    slider = page.get_by_role("slider", name="Time")
+    until = datetime.fromtimestamp(float(slider.get_attribute("max") or 0) / 1000, UTC)
+    assert begin < until < end
+    slider.press("End")
+    expected = [
+        each for each in failed if datetime.fromisoformat(each["recorded_at"]) <= until + timedelta(milliseconds=1)
+    ]
+    assert shown_failures(page) == len(expected) < len(failed)

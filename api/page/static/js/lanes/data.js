@@ -1,12 +1,12 @@
 // The runs of a stretch of time, and what became of them in it.
 import { get } from "../api.js";
-import { ms } from "../format.js";
+import { clockTime, ms, number } from "../format.js";
 import { STATUSES, TERMINAL } from "../statuses.js";
 
 const PAGE = 1000;
 /** Of those that began in the window, and of each that began before it and is under way, or ended since. */
-export const MOST_RUNS = 10_000;
-export const MOST_EARLIER = 2_000;
+const MOST_RUNS = 10_000;
+const MOST_EARLIER = 2_000;
 const MOST_EVENTS = 30_000;
 const ACTIVE = STATUSES.filter((status) => !TERMINAL.has(status));
 /** Events that can change a status. */
@@ -52,12 +52,15 @@ export async function loadRuns({ from, to }, signal, onPage) {
     loadEarlier(from, signal),
   ]);
   const bars = new Map([...earlier.runs, ...recent.runs].map((run) => [run.job_id, toBar(run)]));
-  return { bars: [...bars.values()], cut: recent.cut || earlier.cut };
+  const cuts = [];
+  if (recent.cut) cuts.push(`More than ${number(MOST_RUNS)} runs began in this time: the oldest are not drawn.`);
+  if (earlier.cut) cuts.push(`More than ${number(MOST_EARLIER)} runs that began before it were under way: the oldest are not drawn.`);
+  return { bars: [...bars.values()], cuts };
 }
 
 /** The same runs with every turn that their statuses took in the window: `turns` is `[time, status]`, in order. */
 export async function loadReplay({ from, to }, signal, onPage) {
-  const [{ bars, cut }, before] = await Promise.all([
+  const [{ bars, cuts }, before] = await Promise.all([
     loadRuns({ from, to }, signal, onPage),
     pages({ as_of: iso(from), status: ACTIVE }, signal, MOST_EARLIER),
   ]);
@@ -93,7 +96,11 @@ export async function loadReplay({ from, to }, signal, onPage) {
     if (last && TERMINAL.has(last[1])) bar.end = last[0];
     if (bar.turns.length) bar.created = Math.min(bar.created, bar.turns[0][0]);
   }
-  return { bars: [...byJob.values()], story, cut: cut || before.cut || Boolean(after) };
+  // What was not read has not happened: a replay that went on would show runs as they were.
+  const until = after ? story.at(-1).at : to;
+  if (after) cuts.push(`Only the first ${number(story.length)} changes of status are played, up to ${clockTime(until)}.`);
+  if (before.cut) cuts.push(`More than ${number(MOST_EARLIER)} runs were under way when it began: the oldest are not played.`);
+  return { bars: [...byJob.values()], story, until, cuts };
 }
 
 /** The status that a run had at a time; null before it was there. */

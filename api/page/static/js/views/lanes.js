@@ -8,7 +8,7 @@ import { useLater, useNow, useResource } from "../resource.js";
 import { here, setParams, withParams } from "../router.js";
 import { Empty, Failure, Icon, Loading } from "../ui/basics.js";
 import { LaneChart } from "../lanes/chart.js";
-import { loadReplay, loadRuns, MOST_EARLIER, MOST_RUNS } from "../lanes/data.js";
+import { loadReplay, loadRuns } from "../lanes/data.js";
 import { pack } from "../lanes/pack.js";
 import { ReplayBar, ReplayStory, useReplay } from "../lanes/replay.js";
 import { zoomed } from "../chart/scale.js";
@@ -52,8 +52,10 @@ export function Lanes() {
   const lanes = useMemo(() => (data ? pack(data.bars, by, Date.now()) : []), [data, by]);
   const [view, setView] = useState(null);
   useEffect(() => setView(null), [asked]);
-  const player = useReplay(replaying);
-  const outer = replaying ?? bounds;
+  const until = data?.until;
+  const played = useMemo(() => replaying && { ...replaying, to: until ?? replaying.to }, [replaying, until]);
+  const player = useReplay(played);
+  const outer = played ?? bounds;
   const seen = view ?? outer;
   const zoom = (factor) => setView(zoomed(seen, factor, (seen.from + seen.to) / 2, outer));
   const replay = (stretch) => setParams({ replay: `${iso(stretch.from)}~${iso(stretch.to)}` }, { replace: false });
@@ -81,12 +83,10 @@ export function Lanes() {
         <span class="muted nowrap">${shortTime(seen.from)} – ${shortTime(seen.to)}</span>
       </div>
       <${Controls} window=${window} by=${by} seen=${seen} onZoom=${zoom} onAll=${() => setView(null)} onReplay=${() => replay(seen)} />
-      ${replaying && html`<${ReplayBar} window=${replaying} player=${player} onClose=${() => setParams({ replay: null }, { replace: false })} />`}
+      ${replaying && html`<${ReplayBar} window=${played} player=${player} onClose=${() => setParams({ replay: null }, { replace: false })} />`}
       ${replaying && data && html`<${ReplayStory} bars=${data.bars} story=${data.story ?? []} at=${player.at} />`}
       <div class="card lanes-card">${content}</div>
-      ${data?.cut &&
-      html`<p class="hint" role="note">There are too many: of the runs that began in this time ${number(MOST_RUNS)} are drawn, of those that
-        began before it ${number(MOST_EARLIER)}, the newest. Choose a shorter time.</p>`}
+      ${data?.cuts.length > 0 && html`<p class="hint" role="note">${data.cuts.join(" ")} Choose a shorter time.</p>`}
     </div>
   `;
 }
