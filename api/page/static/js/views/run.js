@@ -3,7 +3,7 @@ import { html, useEffect, useMemo } from "../html.js";
 import { apiPath, executionPath, get } from "../api.js";
 import { secondsOf } from "../format.js";
 import { useKeys } from "../keys.js";
-import { listen } from "../live.js";
+import { known, listen } from "../live.js";
 import { LiveMark } from "../livemark.js";
 import { useLater, useNow, useResource } from "../resource.js";
 import { go, here, runUrl, setParams } from "../router.js";
@@ -31,8 +31,8 @@ export function Run({ jobId }) {
   const model = useMemo(() => new RunModel(jobId), [jobId]);
   const reload = useLater(() => model.load(), 250);
   useEffect(() => {
-    model.load(Number(here.peek().params.get("at")));
-    const stop = listen((events) => events.some(({ job_id }) => job_id === jobId) && reload());
+    known().then(() => model.load(Number(here.peek().params.get("at"))));
+    const stop = listen((events) => events.some(({ job_id }) => job_id === jobId) && reload(), reload);
     return () => {
       stop();
       model.close();

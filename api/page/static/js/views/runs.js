@@ -3,7 +3,7 @@ import { html, useEffect, useMemo, useRef, useState } from "../html.js";
 import { get } from "../api.js";
 import { LiveMark } from "../livemark.js";
 import { useKeys } from "../keys.js";
-import { listen } from "../live.js";
+import { known, listen } from "../live.js";
 import { useLater, useNow, useResource } from "../resource.js";
 import { go, here, runUrl, setParams } from "../router.js";
 import { isActive } from "../statuses.js";
@@ -20,7 +20,7 @@ export function Runs() {
   const asked = params.toString();
   const filters = useMemo(() => readFilters(params), [asked]);
   const list = useMemo(() => new RunList(filters), [filters]);
-  const ledger = useResource((signal) => get("ledger", {}, { signal }), []);
+  const ledger = useResource((signal) => known().then(() => get("ledger", {}, { signal })), []);
   const [selected, setSelected] = useState(null);
   const [atTop, setAtTop] = useState(true);
   const scroller = useRef(null);
@@ -34,10 +34,17 @@ export function Runs() {
     list.refresh();
     setSelected(null);
     scroller.current?.toTop();
-    const stop = listen((events) => {
-      countSoon();
-      if (list.hear(events) && top.current) refreshSoon();
-    });
+    const stop = listen(
+      (events) => {
+        countSoon();
+        if (list.hear(events)) refreshSoon();
+      },
+      () => {
+        countSoon();
+        list.stale.value = true;
+        refreshSoon();
+      },
+    );
     return () => {
       stop();
       list.close();
@@ -71,7 +78,7 @@ export function Runs() {
   };
   const now = useNow(1000, rows.some(({ status }) => isActive(status)));
   const longest = useMemo(() => longestOf(rows), [rows]);
-  const arrived = list.arrived.value;
+  const [arrived, stale] = [list.arrived.value, list.stale.value];
   let content;
   if (!rows.length && list.problem.value) {
     content = html`<${Failure} problem=${list.problem.value} retry=${() => list.refresh()} />`;
@@ -103,9 +110,9 @@ export function Runs() {
       </div>
       <${StatusCounts} ledger=${ledger.data} chosen=${filters.status} />
       <div class="card runs-card">
-        ${arrived > 0 && !atTop &&
+        ${(stale || arrived > 0) && !atTop &&
         html`<button class="button primary arrived" onClick=${showArrived}>
-          <${Icon} name="up" />${arrived} new ${arrived === 1 ? "run" : "runs"}
+          <${Icon} name="up" />${stale ? "Refresh" : `${arrived} new ${arrived === 1 ? "run" : "runs"}`}
         </button>`}
         ${content}
       </div>
