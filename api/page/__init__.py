@@ -1,6 +1,6 @@
 """The web page: what is served of it, and where."""
 
-from .paths import is_of_page
-from .routes import router
+from .paths import is_for_page, is_of_page
+from .routes import page_response, router
 
-__all__ = ["is_of_page", "router"]
+__all__ = ["is_for_page", "is_of_page", "page_response", "router"]

@@ -83,7 +83,7 @@ export function Runs() {
   if (!rows.length && list.problem.value) {
     content = html`<${Failure} problem=${list.problem.value} retry=${() => list.refresh()} />`;
   } else if (!rows.length && list.state.value === "loading") content = html`<${Loading} what="Reading runs" />`;
-  else if (!rows.length) content = html`<${NoRuns} filtered=${isFiltered(filters)} />`;
+  else if (!rows.length) content = html`<${NoRuns} filtered=${isFiltered(filters)} prefix=${filters.prefix} />`;
   else {
     content = html`
       <div class="runs-table" role="table" aria-label="Runs, newest first" aria-rowcount=${list.done.value ? rows.length + 1 : -1}>
@@ -108,7 +108,7 @@ export function Runs() {
         <${Search} input=${search} value=${filters.prefix} />
         <${Filters} filters=${filters} />
       </div>
-      <${StatusCounts} ledger=${ledger.data} chosen=${filters.status} />
+      <${StatusCounts} ledger=${ledger.data} chosen=${filters.status} whole=${isFiltered({ ...filters, status: [] })} />
       <div class="card runs-card">
         ${(stale || arrived > 0) && !atTop &&
         html`<button class="button primary arrived" onClick=${showArrived}>
@@ -120,9 +120,10 @@ export function Runs() {
   `;
 }
 
-const NoRuns = ({ filtered }) =>
+const NoRuns = ({ filtered, prefix }) =>
   filtered
     ? html`<${Empty} title="No run passes these filters">
+        ${prefix && html`<p>No name or job id begins with “${prefix}”: upper and lower case count.</p>`}
         <button class="button" onClick=${() => go("/")}>Clear the filters</button>
       <//>`
     : html`<${Empty} title="Nothing is recorded yet">
