@@ -9,7 +9,7 @@ from dataclasses import replace
 from fastapi import Depends
 from fastapi.security import HTTPBearer
 from starlette.datastructures import Headers
-from starlette.requests import HTTPConnection
+from starlette.requests import HTTPConnection, Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ...domain import LedgerError
@@ -17,7 +17,7 @@ from ...infrastructure import SCOPES, find_key
 from ...infrastructure.api_keys import ApiKey, find_active, is_key
 from ...infrastructure.event_store import utc_now
 from ...infrastructure.short_transactions import transact
-from ..page import is_of_page
+from ..page import is_for_page, is_of_page, page_response
 from ..runtime import Ledger
 from .principal import Principal
 from .problem_kinds import FOREIGN_ORIGIN, SCOPE_MISSING, UNAUTHENTICATED
@@ -128,6 +128,8 @@ class Authentication:
                 return await ledger_problem(error)(scope, receive, send)
             except Problem as error:  # nor does the issuer
                 return await problem_response(error.kind, str(error.detail))(scope, receive, send)
+            if found is None and is_for_page(scope["method"], scope["path"], headers.get("accept", "")):
+                return await page_response(Request(scope), 404)(scope, receive, send)
             if found is None:
                 given = credential is not None or cookie is not None
                 what = "The key, token or session is not good." if given else "There is no key or token."

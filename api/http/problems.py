@@ -14,6 +14,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from ...domain import InvalidInput, LedgerError
+from ..page import is_for_page, page_response
 from .problem_kinds import ERRORS, EXECUTION_NOT_FOUND, INTERNAL, NOT_FOUND, TYPE_PREFIX, Kind, find_kind
 
 _T = TypeVar("_T")
@@ -95,6 +96,8 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
     assert isinstance(error, StarletteHTTPException)
     phrase = HTTPStatus(error.status_code).phrase
     if error.status_code == 404 and error.detail == phrase:
+        if is_for_page(request.method, request.url.path, request.headers.get("accept", "")):
+            return page_response(request, 404)
         return problem_response(NOT_FOUND, NOT_FOUND.title)
     kind = Kind(error.status_code, phrase.lower().replace(" ", "-"), phrase)
     headers = dict(error.headers or {})

@@ -20,6 +20,11 @@ def is_of_page(path: str) -> bool:
     return path in _EXACT or path.startswith(_BELOW)
 
 
+def is_for_page(method: str, path: str, accept: str) -> bool:
+    """Whether a path that nobody answers was meant for the page: a browser shows what it gets to a person."""
+    return method in ("GET", "HEAD") and "text/html" in accept and not path.startswith("/api/")
+
+
 _LONGEST = 2_000
 _URL = re.compile(r"(?P<path>/(run/(?P<run>[!-~]+?))?|/[a-z]+)(\?[!-~]*)?")
 """As browsers send one: ASCII that is seen."""

@@ -16,6 +16,11 @@ _FOR_GOOD = "public, max-age=31536000, immutable"
 
 async def get_page(request: Request) -> Response:
     """The document, which a browser asks for again each time: it names the files of today."""
+    return page_response(request)
+
+
+def page_response(request: Request, status: int = 200) -> Response:
+    """The document; with status 404 it is the page that says that there is nothing here."""
     settings = request.app.state.settings
     offered = settings.auth and settings.oidc_client_id is not None
     document = make_document(settings.oidc_login_name if offered else None)
@@ -25,9 +30,9 @@ async def get_page(request: Request) -> Response:
         "Content-Security-Policy": document.policy,
         "Cross-Origin-Opener-Policy": "same-origin",
     }
-    if request.headers.get("if-none-match") == document.etag:
+    if status == 200 and request.headers.get("if-none-match") == document.etag:
         return Response(status_code=304, headers=headers)
-    return Response(document.content, media_type="text/html; charset=utf-8", headers=headers)
+    return Response(document.content, status, headers, "text/html; charset=utf-8")
 
 
 for _path in VIEWS:

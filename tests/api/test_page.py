@@ -76,6 +76,20 @@ def test_the_api_is_left_alone(browser: httpx.Client) -> None:
     assert "default-src 'none'; frame-ancestors 'none'" in browser.get("/api/v1/ledger").headers.values()
 
 
+def test_a_browser_that_goes_astray_gets_the_page(browser: httpx.Client) -> None:
+    to_show = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
+    for path in ("/nowhere", "/runs/a", "/statistics/"):
+        answer = browser.get(path, headers=to_show)
+        assert (answer.status_code, answer.headers["content-type"]) == (404, "text/html; charset=utf-8"), path
+        assert answer.content == make_document().content
+        assert "script-src 'self'" in answer.headers["content-security-policy"]
+        again = browser.get(path, headers=to_show | {"If-None-Match": answer.headers["etag"]})
+        assert again.status_code == 404
+    for method, path in (("GET", "/api/v1/nowhere"), ("POST", "/nowhere"), ("GET", "/api/v1/executions/nobody")):
+        answer = browser.request(method, path, headers=to_show)
+        assert (answer.status_code, answer.headers["content-type"]) == (404, "application/problem+json"), path
+
+
 def test_no_file_names_another_host_or_puts_text_in_as_html() -> None:
     for path, asset in load_assets().by_path.items():
         text = asset.content.decode()

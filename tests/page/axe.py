@@ -1,4 +1,4 @@
-"""Accessibility, as axe-core judges it, and that a view fits its screen."""
+"""Accessibility, as axe-core judges it, and that a view fits its screen without one thing upon another."""
 
 from __future__ import annotations
 
@@ -16,6 +16,33 @@ _RUN = """async () => (await axe.run(document, {resultTypes: ['violations']})).v
     .map(({id, help, nodes}) => ({id, help, where: nodes.slice(0, 5).map(({html, failureSummary}) => html.slice(0, 300)
     + ' ' + failureSummary)}))"""
 
+TABLET: ViewportSize = {"width": 768, "height": 1024}
+LAPTOP: ViewportSize = {"width": 1024, "height": 768}
+
+_OVERLAPS = """() => {
+    const shown = (element) => element.checkVisibility({ visibilityProperty: true }) && element.getClientRects().length;
+    const inside = (bar) => [...document.querySelectorAll(bar)].flatMap((each) =>
+        [...each.querySelectorAll('a, button, input, select, h1, .status, .live, .who, .brand-name')]).filter(shown);
+    const found = [];
+    for (const bar of ['.bar', '.page-head', '.run-head']) {
+        const elements = inside(bar);
+        for (const one of elements) for (const other of elements) {
+            if (one === other || one.contains(other) || other.contains(one)) continue;
+            const [a, b] = [one.getBoundingClientRect(), other.getBoundingClientRect()];
+            const width = Math.min(a.right, b.right) - Math.max(a.left, b.left);
+            const height = Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top);
+            if (width > 1 && height > 1) found.push(`${one.outerHTML.slice(0, 80)} on ${other.outerHTML.slice(0, 80)}`);
+        }
+    }
+    return found;
+}"""
+
+_NARROW = """() => [...document.querySelectorAll('td, tbody th, [role="cell"]')]
+    .filter((cell) => cell.checkVisibility() && cell.textContent.trim().length > 4)
+    .map((cell) => [cell.getBoundingClientRect().width, cell])
+    .filter(([width, cell]) => width < (cell.matches('.changes, .run-name, .reason') ? 140 : 30))
+    .map(([width, cell]) => `${width} ${cell.outerHTML.slice(0, 80)}`).slice(0, 5)"""
+
 
 @cache
 def _axe() -> str:
@@ -32,4 +59,11 @@ def check(page: Page) -> None:
     """Fail where anything is found, or where the page can be scrolled sideways."""
     found = violations(page)
     assert not found, json.dumps(found, indent=1)
+    check_layout(page)
+
+
+def check_layout(page: Page) -> None:
+    """Fail where the page can be scrolled sideways, boxes of a header overlap, or a column holds no word."""
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), "it is wider than the screen"
+    assert page.evaluate(_OVERLAPS) == []
+    assert page.evaluate(_NARROW) == []

@@ -52,14 +52,15 @@ def written(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     return path
 
 
-def _settings(url: str, **more: Any) -> Settings:
+def settings_for(url: str, **more: Any) -> Settings:
+    """What every service of these tests has in common."""
     return Settings(database_url=url, actor=LOGGED_IN, log_level="warning", **more)
 
 
 @pytest.fixture(scope="session")
 def day(written: Path) -> Iterator[str]:
     """The address of a service over it, for tests that only look."""
-    with running(_settings(f"sqlite:///{written}", audit_interval=1)) as address:
+    with running(settings_for(f"sqlite:///{written}", audit_interval=1)) as address:
         wait_until_projected(address)
         yield address
 
@@ -68,7 +69,7 @@ def day(written: Path) -> Iterator[str]:
 def fresh(written: Path, tmp_path: Path) -> Iterator[str]:
     """The address of a service over a copy of it, for tests that write."""
     path = shutil.copy(written, tmp_path / "ledger.db")
-    with running(_settings(f"sqlite:///{path}")) as address:
+    with running(settings_for(f"sqlite:///{path}")) as address:
         yield address
 
 
@@ -77,7 +78,7 @@ def on_postgresql(postgres_server: Server, postgres_template: str) -> Iterator[s
     """The same over PostgreSQL, with less in it."""
     url = postgres_server.create_database(postgres_template)
     Day(runs=20).write(url)
-    with running(_settings(url)) as address:
+    with running(settings_for(url)) as address:
         yield address
     postgres_server.drop_database(url)
 
@@ -86,7 +87,7 @@ def on_postgresql(postgres_server: Server, postgres_template: str) -> Iterator[s
 def secured(written: Path, tmp_path: Path) -> Iterator[tuple[str, str]]:
     """Address and database URL of a service that asks for keys, over a copy."""
     url = f"sqlite:///{shutil.copy(written, tmp_path / 'ledger.db')}"
-    with running(_settings(url, auth=True, key_cache=0.0)) as address:
+    with running(settings_for(url, auth=True, key_cache=0.0)) as address:
         yield address, url
 
 
@@ -113,7 +114,7 @@ def offering(written: Path, tmp_path: Path, issuer: Issuer) -> Iterator[str]:
 def empty(sqlite_template: Path, tmp_path: Path) -> Iterator[str]:
     """The address of a service over an empty ledger."""
     path = shutil.copy(sqlite_template, tmp_path / "ledger.db")
-    with running(_settings(f"sqlite:///{path}")) as address:
+    with running(settings_for(f"sqlite:///{path}")) as address:
         yield address
 
 

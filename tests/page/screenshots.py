@@ -43,7 +43,8 @@ def main() -> None:
                 expect(page.locator(".state.loading")).to_have_count(0)
                 if before is not None:
                     before(page)
-                page.wait_for_timeout(700)  # what comes after the first answers: notes, charts
+                expect(page.get_by_text("…", exact=True)).to_have_count(0)  # what stands where something is still read
+                page.wait_for_timeout(700)  # what is drawn after the last answer: notes, charts
                 page.screenshot(path=FOLDER / f"{name}.png")
                 context.close()
                 print(FOLDER.relative_to(Path.cwd()) / f"{name}.png")
@@ -59,9 +60,9 @@ def main() -> None:
             take("run-live", f"/run/{RUNNING}", theme="dark", before=_live)
             take("run-phone", f"/run/{CLOSE}?at=70", size=PHONE, theme="dark")
             take("event", f"/run/{CLOSE}?at=80&tab=change", before=_why)
-            take("compare", f"/run/{CLOSE}?tab=other&other={CLOSE_BEFORE}")
+            take("compare", f"/run/{CLOSE}?tab=other&other={CLOSE_BEFORE}", before=_compared)
             take("command", f"/run/{WAITING}", before=_approving)
-            take("audit", "/audit?actor=grace")
+            take("audit", "/audit?actor=grace", before=_found)
             take("statistics", "/statistics", before=_charts)
             take("health", "/health", before=_verified)
             browser.close()
@@ -91,9 +92,19 @@ def _why(page: Page) -> None:
     expect(page.get_by_role("region", name="What changed")).to_be_visible()
 
 
+def _compared(page: Page) -> None:
+    expect(page.get_by_role("region", name="Steps of both runs")).to_be_visible()
+    expect(page.get_by_role("list", name="Events").locator(".event-button").last).to_be_visible()
+
+
 def _approving(page: Page) -> None:
     page.get_by_role("button", name="Approve").click()
     page.get_by_role("textbox", name="Why").fill("all three payees are known")
+
+
+def _found(page: Page) -> None:
+    expect(page.locator(".proof code")).to_be_visible()
+    expect(page.get_by_text("events found")).to_be_visible()
 
 
 def _charts(page: Page) -> None:

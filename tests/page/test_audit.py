@@ -173,6 +173,7 @@ def test_a_search_without_result_says_so(open_page: Open, day: str) -> None:
 def test_what_the_service_refuses_names_the_field_and_the_remedy(open_page: Open, day: str) -> None:
     page = open_page(f"{day}/audit?trace_id=7", expected=(422, 503))
     expect(page.get_by_role("alert")).to_contain_text("trace_id")
+    assert page.get_by_role("alert").inner_text().count("Send 32 lower-case hexadecimal digits") == 1
     expect(page.get_by_label("Trace id", exact=True)).to_have_attribute("aria-invalid", "true")
     busy = {"type": "urn:x", "title": "Busy", "status": 503, "detail": "The database is away.", "remedy": "Wait."}
     page.route("**/api/v1/audit?*", lambda route: route.fulfill(status=503, json=busy))

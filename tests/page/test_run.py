@@ -256,6 +256,11 @@ def test_it_is_copied_as_json_and_as_curl(open_page: Open, day: str, api: Api) -
     expect(page.get_by_text("as curl copied")).to_be_visible()
     command = page.evaluate("navigator.clipboard.readText()")
     assert command == f"curl '{day}/api/v1/executions/{CLOSE}?version=5'"
+    page.keyboard.press("Escape")
+    expect(page.get_by_text("as it was at event 5")).to_have_count(0)
+    page.get_by_role("button", name="curl").click()
+    last = api(day).get(f"executions/{CLOSE}").json()["version"]
+    page.wait_for_function(f"navigator.clipboard.readText().then((text) => text.includes('version={last}'))")
 
 
 def test_what_happens_appears_at_once(open_page: Open, fresh: str, api: Api) -> None:
@@ -274,6 +279,10 @@ def test_a_deleted_run_can_still_be_seen(open_page: Open, fresh: str, api: Api) 
     expect(page.locator(".run-title")).to_contain_text("deleted")
     expect(page.get_by_role("list", name="Events")).to_contain_text("taken out of the history")
     expect(page.get_by_role("button", name="Correct")).to_have_count(0)
+    page.get_by_role("button", name="curl").click()
+    expect(page.get_by_text("as curl copied")).to_be_visible()
+    command = page.evaluate("navigator.clipboard.readText()")
+    assert api(fresh).get(command.split("'")[1]).json()["job_id"] == f"{CLOSE}-de"
 
 
 def test_html_and_script_in_a_run_are_text(open_page: Open, day: str) -> None:

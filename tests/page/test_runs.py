@@ -10,9 +10,9 @@ import httpx
 import pytest
 from playwright.sync_api import Page, expect
 
-from support.day import CLOSE
+from support.day import CLOSE, RUNNING
 
-from .axe import check
+from .axe import WIDE, check
 from .conftest import Open
 
 Api = Callable[[str], httpx.Client]
@@ -112,6 +112,86 @@ def test_a_search_finds_while_it_is_typed(open_page: Open, day: str) -> None:
     expect(page.get_by_role("table")).to_be_visible()
 
 
+def test_a_bad_time_in_the_url_is_told_and_can_be_changed(open_page: Open, day: str) -> None:
+    page = open_page(f"{day}/?from=abc&before=2026-13-77", expected=(422,))
+    alert = page.locator(".state.failure")
+    expect(alert).to_contain_text("'abc' is not a time")
+    assert alert.inner_text().count("Use ISO 8601") == 1
+    page.get_by_role("button", name="Filters 2").click()
+    expect(page.get_by_label("Created from")).to_have_value("")
+    page.get_by_role("button", name="Apply").click()
+    expect(page.locator("[data-job]").first).to_be_visible()
+    expect(page).to_have_url(f"{day}/")
+
+
+def test_attributes_are_asked_for_as_they_are_written(open_page: Open, fresh: str, api: Api) -> None:
+    client = api(fresh)
+    for job_id, version in (("text", "1.0"), ("number", 1.0), ("word", "true"), ("comma", "a,b")):
+        client.post("executions", json={"job_id": job_id, "attributes": {"release": version}})
+    page = open_page(f"{fresh}/?attribute=finance", expected=(422,))
+    expect(page.locator(".state.failure")).to_contain_text("attributes")
+    expect(page.get_by_text("In the whole ledger:")).to_be_visible()
+    page.get_by_role("button", name="Filters").click()
+    for text, found in (('release="1.0"', "text"), ("release=1.0", "number"), ('release="true"', "word"),
+                        ('release="a,b"', "comma")):  # fmt: skip
+        field = page.get_by_label("Attributes")
+        field.fill("release")
+        page.get_by_role("button", name="Apply").click()
+        expect(page.get_by_role("form").get_by_role("alert")).to_contain_text(
+            "“release” has no value. Write release=value."
+        )
+        expect(field).to_have_attribute("aria-invalid", "true")
+        check(page)
+        field.fill(text)
+        page.get_by_role("button", name="Apply").click()
+        expect(page.locator("[data-job]")).to_have_count(1)
+        assert rows(page) == [found]
+        page.get_by_role("button", name="Filters").click()
+        expect(page.get_by_label("Attributes")).to_have_value(text)
+
+
+def test_a_search_that_finds_nothing_says_that_case_counts(open_page: Open, day: str) -> None:
+    page = open_page(f"{day}/?q=Quarterly")
+    expect(page.get_by_text("upper and lower case count")).to_be_visible()
+
+
+def test_runs_that_leave_a_status_leave_the_list_of_it(open_page: Open, api: Api, fresh: str) -> None:
+    page, client = open_page(f"{fresh}/?status=running"), api(fresh)
+    expect(page.locator(f'[data-job="{RUNNING}"]')).to_be_visible()
+    expect(page.get_by_text("Live")).to_be_visible()
+    client.post(f"executions/{RUNNING}/complete", json={"result": {}})
+    expect(page.locator(f'[data-job="{RUNNING}"]')).to_have_count(0)
+
+
+def test_what_passes_no_filter_is_not_counted_as_new(open_page: Open, api: Api, fresh: str) -> None:
+    page, client = open_page(f"{fresh}/?status=completed&q=customer"), api(fresh)
+    expect(page.get_by_text("Live")).to_be_visible()
+    page.locator(".virtual").evaluate("(list) => list.scrollTo(0, 400)")
+    page.wait_for_function("document.querySelector('.virtual').scrollTop === 400")
+    for job_id in ("unrelated", "customer-new"):
+        client.post("executions", json={"job_id": job_id})
+        client.post(f"executions/{job_id}/start")
+        client.post(f"executions/{job_id}/complete", json={"result": {}})
+    button = page.locator(".arrived")
+    expect(button).to_have_text("Refresh")
+    button.click()
+    expect(page.locator('[data-job="customer-new"]')).to_be_visible()
+    expect(button).to_have_count(0)
+    assert "unrelated" not in rows(page)
+
+
+def test_a_phone_tells_who_and_why_too(open_page: Open, day: str) -> None:
+    page = open_page(f"{day}/?status=failed", phone=True)
+    row = page.locator("[data-job]").nth(1)
+    for part in (".run-who", ".run-progress"):
+        expect(row.locator(part)).to_be_visible()
+        assert re.search(r"\w", row.locator(part).inner_text())
+    page.set_viewport_size(WIDE)
+    error = row.locator(".run-progress .clip")
+    expect(error).to_be_visible()
+    assert error.evaluate("(element) => element.scrollWidth <= element.clientWidth"), "there is room for it"
+
+
 def test_what_is_read_stays_where_it_is_while_runs_arrive(open_page: Open, api: Api, fresh: str) -> None:
     page, client = open_page(fresh), api(fresh)
     expect(page.get_by_text("Live")).to_be_visible()
@@ -167,3 +247,4 @@ def test_the_keyboard_walks_the_list_and_opens_a_run(open_page: Open, day: str) 
     expect(page.locator(".run-title")).to_be_visible()  # else nobody hears the key yet
     page.keyboard.press("Escape")
     expect(page.get_by_role("heading", name="Runs")).to_be_visible()
+    expect(page).to_have_url(f"{day}/?q=close-2026")

@@ -9,7 +9,7 @@ from playwright.sync_api import expect
 
 from support.day import CLOSE, CLOSE_BEFORE
 
-from .axe import check
+from .axe import LAPTOP, TABLET, check, check_layout
 from .conftest import Open
 
 VIEWS = {
@@ -41,6 +41,32 @@ def test_a_view_is_accessible_light_and_dark(open_page: Open, day: str, view: st
     check(page)
 
 
+@pytest.mark.parametrize("view", VIEWS)
+def test_a_view_fits_what_is_between_a_phone_and_a_wide_screen(open_page: Open, day: str, view: str) -> None:
+    path, role, name = VIEWS[view]
+    page = open_page(day + path)
+    for size in (TABLET, LAPTOP, {"width": 721, "height": 900}, {"width": 961, "height": 900}):
+        page.set_viewport_size(size)  # type: ignore[arg-type]
+        shown: Any = page.get_by_role(role, name=name).first  # type: ignore[arg-type]
+        expect(shown).to_be_visible()
+        expect(page.get_by_role("navigation", name="Views").get_by_role("link")).to_have_count(5)
+        check_layout(page)
+
+
+def test_long_names_leave_the_header_its_place(open_page: Open, day: str) -> None:
+    page = open_page(day)
+    for width in (390, 721, 768, 961, 1024):
+        page.set_viewport_size({"width": width, "height": 900})
+        expect(page.get_by_role("link", name="all runs")).to_be_visible()
+        page.evaluate(
+            """() => {
+                document.querySelector('.brand-ledger').textContent = 'a-ledger-with-a-very-long-name-indeed-eu-west';
+                document.querySelector('.who').textContent = 'somebody-with-a-long-name@example.com';
+            }"""
+        )
+        check_layout(page)
+
+
 def test_the_theme_is_chosen_and_kept(open_page: Open, day: str) -> None:
     page = open_page(day, theme="light")
     button = page.get_by_role("button", name="Theme: system")
@@ -64,6 +90,14 @@ def test_an_empty_ledger_says_so(open_page: Open, empty: str, path: str) -> None
 def test_what_is_not_there_says_so(open_page: Open, day: str) -> None:
     page = open_page(f"{day}/run/nobody", expected=(404,))
     expect(page.get_by_text("There is no such run")).to_be_visible()
+    check(page)
+    page.get_by_role("link", name="All runs", exact=True).click()
+    expect(page.get_by_role("heading", name="Runs")).to_be_visible()
+
+
+def test_a_path_that_is_none_of_the_page_says_so(open_page: Open, day: str) -> None:
+    page = open_page(f"{day}/run", expected=(404,))
+    expect(page.get_by_role("heading", name="There is nothing here")).to_be_visible()
     check(page)
     page.get_by_role("link", name="All runs", exact=True).click()
     expect(page.get_by_role("heading", name="Runs")).to_be_visible()

@@ -4,10 +4,11 @@ import { signal } from "@preact/signals";
 /** Who calls: `undefined` while nobody knows, `null` where they must log in. */
 export const session = signal(undefined);
 
-/** RFC 9457 problem details, or a service that does not answer. */
+/** RFC 9457 problem details, or a service that does not answer. Its message tells the remedy, too, and once. */
 export class Problem extends Error {
   constructor(body) {
-    super(body.detail || body.title);
+    const told = body.detail || body.title;
+    super(!body.remedy || told.endsWith(body.remedy) ? told : `${told} ${body.remedy}`);
     Object.assign(this, body);
   }
 }

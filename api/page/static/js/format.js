@@ -72,8 +72,8 @@ export function brief(value, most = 160) {
 
 /** What an `<input type="datetime-local">` shows of an instant, and back. */
 export function toInput(iso) {
-  if (!iso) return "";
-  const at = new Date(iso);
+  const at = new Date(iso ?? NaN);
+  if (Number.isNaN(at.getTime())) return ""; // a URL may say anything
   return new Date(at.getTime() - at.getTimezoneOffset() * 60_000).toISOString().slice(0, 19);
 }
 export const fromInput = (text) => (text ? new Date(text).toISOString() : null);

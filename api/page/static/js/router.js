@@ -1,7 +1,15 @@
 // Where the reader is. Every view and filter is in the URL, so that a link shows the same to somebody else.
 import { signal } from "@preact/signals";
 
-const read = () => ({ path: location.pathname, params: new URLSearchParams(location.search) });
+let list = "/"; // of runs, as it was looked at last
+
+function read() {
+  if (location.pathname === "/") list = `/${location.search}`;
+  return { path: location.pathname, params: new URLSearchParams(location.search) };
+}
+
+/** The way back from a run: the list with its filters. */
+export const listUrl = () => list;
 
 export const here = signal(read());
 

@@ -13,7 +13,7 @@ export function Exports({ filters }) {
       location.assign(apiPath("audit/export", { ...filters, format }));
       say(`The download of ${FORMATS[format]} begins`);
     } catch (problem) {
-      say([problem.message, problem.remedy].filter(Boolean).join(" "), "bad");
+      say(problem.message, "bad");
     }
   };
   return html`

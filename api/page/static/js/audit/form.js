@@ -57,7 +57,7 @@ export function SearchForm({ filters, problem }) {
       <details class="audit-more" open=${MORE.some((name) => filters[name]) || here.peek().params.get("order") === "oldest"}>
         <summary>More filters</summary>
         <div class="audit-fields">
-          ${TIMES.map((name) => field(name, "datetime-local", toInput(timeIn(filters[name])), { step: "1" }))}
+          ${TIMES.map((name) => field(name, "datetime-local", toInput(filters[name]), { step: "1" }))}
           <div class="field">
             <label for="audit-changed_field">${SINGLE.changed_field}</label>
             <select id="audit-changed_field" name="changed_field" aria-invalid=${invalid("changed_field")}>
@@ -84,8 +84,5 @@ export function SearchForm({ filters, problem }) {
 /** Types may be written with their prefix, too. */
 const short = (types) => (types ?? []).map((each) => each.replace("execution.", ""));
 
-/** What a field of the form can show: nothing of what is no time, which the service tells. */
-const timeIn = (text) => (text && !Number.isNaN(Date.parse(text)) ? text : null);
-
 /** A time that nobody touched stays as exact as the URL has it; a field shows no more than its second. */
-const timeOf = (text, before) => (timeIn(before) && toInput(before) === text ? before : fromInput(text));
+const timeOf = (text, before) => (text && toInput(before) === text ? before : fromInput(text));

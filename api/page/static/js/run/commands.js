@@ -93,7 +93,7 @@ function CommandDialog({ command, run, onClose, onDone }) {
             <textarea id="c-value" name="value" class="mono" key=${field} defaultValue=${shownValue(run, field)}></textarea></div>`}
         <div class="field"><label for="c-reason">Why</label>
           <input id="c-reason" name="reason" type="text" required maxlength="2000" autocomplete="off" autofocus=${!command.form} /></div>
-        ${problem && html`<p class="error" role="alert">${problem.message} ${problem.remedy ?? ""}</p>`}
+        ${problem && html`<p class="error" role="alert">${problem.message}</p>`}
         <p class="hint">Recorded in the ledger for good${who ? html`, as done by <b>${who}</b>` : ""}.</p>
         <div class="dialog-foot">
           <button type="button" class="button plain" onClick=${(event) => event.currentTarget.closest("dialog").close()}>Leave it</button>
@@ -110,7 +110,7 @@ function read(field, text) {
   try {
     return JSON.parse(text);
   } catch {
-    throw Object.assign(new Error(`${field} is not JSON.`), { status: 422, remedy: "Text needs quotes." });
+    throw Object.assign(new Error(`${field} is not JSON. Text needs quotes.`), { status: 422 });
   }
 }
 

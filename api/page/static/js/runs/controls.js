@@ -3,6 +3,7 @@ import { html, useEffect, useRef, useState } from "../html.js";
 import { fromInput, toInput } from "../format.js";
 import { here, setParams } from "../router.js";
 import { Icon } from "../ui/basics.js";
+import { isAttribute, splitAttributes } from "./filters.js";
 
 /** Filters by time: what they are for the service, in the URL, and for people. */
 const TIMES = [
@@ -30,7 +31,7 @@ export function Search({ input, value }) {
     <div class="search" role="search">
       <${Icon} name="search" />
       <input ref=${input} type="search" value=${text} placeholder="Name or job id begins with…" spellcheck="false"
-        aria-label="Search runs by the beginning of their name or job id" autocomplete="off"
+        aria-label="Search runs by the beginning of their name or job id" title="Upper and lower case count" autocomplete="off"
         onInput=${(event) => type(event.currentTarget.value)} />
       <kbd aria-hidden="true">/</kbd>
     </div>
@@ -39,11 +40,13 @@ export function Search({ input, value }) {
 
 export function Filters({ filters }) {
   const [open, setOpen] = useState(false);
+  const [wrong, setWrong] = useState(null);
   const box = useRef(null);
   const attribute = here.value.params.getAll("attribute");
   const texts = TEXTS.map(([filter]) => filters[filter].join(", "));
   const active = [...TIMES.map(([name]) => filters[name]), ...TEXTS.map(([name]) => filters[name].length), filters.parent_job_id, filters.attributes].filter(Boolean);
   useEffect(() => {
+    setWrong(null);
     if (!open) return undefined;
     const close = (event) => {
       if (event.type === "keydown" ? event.key !== "Escape" : box.current.contains(event.target)) return;
@@ -60,12 +63,16 @@ export function Filters({ filters }) {
   const apply = (event) => {
     event.preventDefault();
     const data = new FormData(event.currentTarget);
+    const attributes = splitAttributes(data.get("attribute"));
+    const refused = attributes.find((each) => !isAttribute(each));
+    setWrong(refused ?? null);
+    if (refused !== undefined) return;
     // What stands there as it was may be several.
     const changed = TEXTS.map(([, name], at) => [name, data.get(name).trim(), texts[at]]).filter(([, now, before]) => now !== before);
     setParams({
       ...Object.fromEntries(changed.map(([name, now]) => [name, now])),
       ...Object.fromEntries(TIMES.map(([, name]) => [name, fromInput(data.get(name))])), parent: data.get("parent").trim(),
-      attribute: data.get("attribute").split(",").map((each) => each.trim()).filter(Boolean),
+      attribute: attributes,
     });
     setOpen(false);
   };
@@ -91,8 +98,10 @@ export function Filters({ filters }) {
           )}
           <div class="field"><label for="f-parent">Parent's job id</label>
             <input id="f-parent" name="parent" type="text" value=${filters.parent_job_id ?? ""} /></div>
-          <div class="field"><label for="f-attribute">Attributes, as team=finance</label>
-            <input id="f-attribute" name="attribute" type="text" value=${attribute.join(", ")} /></div>
+          <div class="field"><label for="f-attribute">Attributes, as team=finance, version="1.0"</label>
+            <input id="f-attribute" name="attribute" type="text" value=${attribute.join(", ")} spellcheck="false"
+              aria-invalid=${wrong === null ? undefined : "true"} aria-describedby="f-wrong" />
+            <p id="f-wrong" class="error" role="alert">${wrong !== null && `“${wrong}” has no value. Write ${wrong.replace(/^=/, "name=")}=value.`}</p></div>
           <div class="dialog-foot">
             <button type="button" class="button plain" onClick=${() => {
               setParams(Object.fromEntries([...[...TIMES, ...TEXTS].map(([, name]) => name), "parent", "attribute"].map((name) => [name, null])));

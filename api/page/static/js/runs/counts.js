@@ -8,10 +8,12 @@ import { Glyph } from "../ui/basics.js";
 const toggled = (chosen, status) =>
   chosen.includes(status) ? chosen.filter((each) => each !== status) : [...chosen, status];
 
-export function StatusCounts({ ledger, chosen }) {
+/** They are of the whole ledger; with `whole` that is told, since the list is of less. */
+export function StatusCounts({ ledger, chosen, whole }) {
   const all = ledger?.executions;
   return html`
     <div class="counts" role="group" aria-label="Filter by status">
+      ${whole && html`<span class="hint counts-of">In the whole ledger:</span>`}
       <button class="count" aria-pressed=${String(!chosen.length)} onClick=${() => setParams({ status: null })}
         title=${all === undefined ? "" : number(all)}>All <b>${all === undefined ? "…" : shortNumber(all)}</b></button>
       ${STATUSES.filter((status) => ledger?.statuses[status] || chosen.includes(status)).map(

@@ -13,16 +13,31 @@ export function readFilters(params) {
   };
 }
 
-/** `team=finance` and so on; numbers, true, false and null as JSON has them. */
+/** `team=finance` and so on; numbers, true, false, null and text in quotes as JSON has them. */
 function readAttributes(texts) {
+  const wrong = texts.find((text) => !isAttribute(text));
+  if (wrong !== undefined) return wrong; // which the service refuses
   const found = {};
   for (const text of texts) {
     const at = text.indexOf("=");
-    if (at < 1) continue;
-    const value = text.slice(at + 1);
-    found[text.slice(0, at)] = /^(-?\d+(\.\d+)?|true|false|null)$/.test(value) ? JSON.parse(value) : value;
+    found[text.slice(0, at)] = valueOf(text.slice(at + 1));
   }
-  return Object.keys(found).length ? found : null;
+  return texts.length ? found : null;
+}
+
+export const isAttribute = (text) => text.indexOf("=") > 0;
+
+/** Several attributes in a field: commas part them, but not inside of quotes. */
+export const splitAttributes = (text) =>
+  (text.match(/(?:"(?:\\.|[^"\\])*"|[^,])+/g) ?? []).map((each) => each.trim()).filter(Boolean);
+
+function valueOf(text) {
+  if (!/^(-?\d+(\.\d+)?|true|false|null|".*")$/.test(text)) return text;
+  try {
+    return JSON.parse(text);
+  } catch {
+    return text; // 007, or a quote that is left alone
+  }
 }
 
 export const isFiltered = (filters) =>

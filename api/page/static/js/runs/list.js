@@ -1,7 +1,8 @@
 // The runs that were read so far, newest first. What arrives meanwhile never moves what is read.
 import { signal } from "../html.js";
 import { get } from "../api.js";
-import { asksForEnd, asParameters, endPasses, passes } from "./filters.js";
+import { known } from "../live.js";
+import { asksForEnd, asParameters, endPasses, isFiltered, passes } from "./filters.js";
 
 const PAGE = 100;
 const STEPS = new Set(["execution.step_started", "execution.step_finished", "execution.noted", "execution.deleted"]);
@@ -12,6 +13,8 @@ export class RunList {
   problem = signal(null);
   /** Runs that would be in the list if it were read again. */
   arrived = signal(0);
+  /** Whether reading again might show something else: nobody can tell what. */
+  stale = signal(false);
   done = signal(false);
   creators = new Map();
   #cursor = null;
@@ -45,6 +48,7 @@ export class RunList {
     const { signal } = this.#controller;
     try {
       const asked = { ...asParameters(this.filters), cursor, limit: PAGE, total: false, creators: true };
+      await known();
       const page = await get("executions", asked, { signal });
       if (signal.aborted) return;
       for (const [jobId, actor] of Object.entries(page.creators)) this.creators.set(jobId, actor);
@@ -52,6 +56,7 @@ export class RunList {
         this.#index.clear();
         this.#arrivals.clear();
         this.arrived.value = 0;
+        this.stale.value = false;
       }
       page.executions.forEach((run, at) => this.#index.set(run.job_id, before.length + at));
       this.rows.value = [...before, ...page.executions];
@@ -67,13 +72,14 @@ export class RunList {
     }
   }
 
-  /** Take in what happened: rows change where they stand. Whether something would be new. */
+  /** Take in what happened: rows change where they stand. Whether the list would be another if it were read again. */
   hear(events) {
     let rows = null;
+    let left = false;
     for (const event of events) {
       const at = this.#index.get(event.job_id);
       if (at === undefined) {
-        if (this.#concerns(event)) this.#arrivals.add(event.job_id);
+        this.#hearOther(event);
         continue;
       }
       rows ??= [...this.rows.peek()];
@@ -82,18 +88,24 @@ export class RunList {
       const changes = STEPS.has(event.type) ? {} : event.data;
       rows[at] = { ...row, ...changes, version: event.version, updated_at: event.recorded_at, heard: Date.now() };
       if (event.type === "execution.deleted") rows[at].deleted = true;
+      else left ||= !passes(this.filters, rows[at]);
     }
     if (rows) this.rows.value = rows;
     this.arrived.value = this.#arrivals.size;
-    return this.#arrivals.size > 0;
+    return left || this.stale.peek() || this.#arrivals.size > 0;
   }
 
-  /** Of an execution that is not in the list: whether it might belong there. */
-  #concerns(event) {
-    if (event.type === "execution.created") return passes(this.filters, { ...event.data, job_id: event.job_id });
-    const { status, completed_at: end } = event.data ?? {};
-    const statuses = this.filters.status;
-    if (!status || (!statuses.length && !asksForEnd(this.filters))) return false;
-    return (!statuses.length || statuses.includes(status)) && endPasses(this.filters, end);
+  /** Of an execution that is not in the list: whether it belongs there now. */
+  #hearOther({ type, job_id, data }) {
+    if (type === "execution.created") {
+      if (passes(this.filters, { ...data, job_id })) this.#arrivals.add(job_id);
+      return;
+    }
+    const { status, ended_from, ended_before, ...others } = this.filters;
+    if (!data?.status || (!status.length && !asksForEnd(this.filters))) return;
+    const fits = (!status.length || status.includes(data.status)) && endPasses(this.filters, data.completed_at);
+    if (!fits) this.#arrivals.delete(job_id);
+    else if (isFiltered(others)) this.stale.value = true; // its name is not told here
+    else this.#arrivals.add(job_id);
   }
 }

@@ -37,7 +37,7 @@ export function RunRow({ run, index, creator, longest, now, selected, onSelect }
       <span role="cell" class="run-status"><${Status} status=${run.status} /></span>
       <span role="cell" class="run-name">
         <a href=${runUrl(run.job_id)} class="run-link clip" onFocus=${() => onSelect(run.job_id)}>${name}</a>
-        <span class="run-id clip mono">${run.job_id}${run.attempt > 1 && html` <b class="badge">attempt ${run.attempt}</b>`}</span>
+        <span class="run-id"><span class="clip mono">${run.job_id}</span>${run.attempt > 1 && html`<b class="badge">attempt ${run.attempt}</b>`}</span>
       </span>
       <span role="cell" class="run-who clip" title=${creator ?? ""}>${creator ?? html`<span class="none">–</span>`}</span>
       <span role="cell" class="run-when"><${Time} at=${run.created_at} /></span>
@@ -48,7 +48,7 @@ export function RunRow({ run, index, creator, longest, now, selected, onSelect }
       </span>
       <span role="cell" class="run-progress">
         ${!isActive(run.status) || run.progress === null || run.progress === undefined
-          ? html`<span class="none clip" title=${told ?? ""}>${told ?? "–"}</span>`
+          ? html`<span class=${told ? "muted clip" : "none"} title=${told ?? ""}>${told ?? "–"}</span>`
           : html`<progress max="1" value=${run.progress} aria-label="Progress"></progress>
               <span class="number">${percent(run.progress)}</span>`}
       </span>

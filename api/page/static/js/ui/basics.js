@@ -90,7 +90,7 @@ export const Empty = ({ title, heading, children }) => html`
 export const Failure = ({ problem, retry }) => html`
   <div class="state failure" role="alert">
     <p class="state-title">${problem.title ?? "Something went wrong"}</p>
-    <p>${problem.message}${problem.remedy ? ` ${problem.remedy}` : ""}</p>
+    <p>${problem.message}</p>
     ${retry && html`<button class="button" onClick=${retry}>Try again</button>`}
   </div>
 `;

@@ -22,6 +22,8 @@ export function VirtualList({ count, row, onRange, onTop, label, role = "rowgrou
     frame.current = 0;
     const element = outer.current;
     if (!element) return;
+    // Whatever stands above the list keeps its columns, with a scroll bar or without.
+    element.parentElement.style.setProperty("--scrollbar", `${element.offsetWidth - element.clientWidth}px`);
     const rowHeight = parseFloat(getComputedStyle(element).getPropertyValue("--row")) || 44;
     const next = { top: element.scrollTop, height: element.clientHeight, rowHeight };
     setView((before) =>

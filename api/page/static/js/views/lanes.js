@@ -2,7 +2,7 @@
 import { html, useEffect, useMemo, useState } from "../html.js";
 import { fromInput, ms, number, shortTime, toInput } from "../format.js";
 import { useKeys } from "../keys.js";
-import { listen } from "../live.js";
+import { known, listen } from "../live.js";
 import { LiveMark } from "../livemark.js";
 import { useLater, useNow, useResource } from "../resource.js";
 import { here, setParams, withParams } from "../router.js";
@@ -36,8 +36,9 @@ export function Lanes() {
   const replaying = window.replay;
   const [read, setRead] = useState(0);
   const found = useResource(
-    (signal) => {
+    async (signal) => {
       setRead(0);
+      await known();
       if (replaying) return loadReplay(replaying, signal, setRead);
       return loadRuns(window.fixed ? window : { from: Date.now() - SPANS[window.last] * MINUTE, to: Date.now() }, signal, setRead);
     },
@@ -46,7 +47,7 @@ export function Lanes() {
   // While a replay is read, the runs of the view before it are not its story.
   const data = found.data && Boolean(found.data.story) === Boolean(replaying) ? found.data : undefined;
   const reload = useLater(found.reload, 2500);
-  useEffect(() => (window.fixed || replaying ? undefined : listen(() => reload())), [asked]);
+  useEffect(() => (window.fixed || replaying ? undefined : listen(reload, reload)), [asked]);
 
   const by = params.get("by") ?? "name";
   const lanes = useMemo(() => (data ? pack(data.bars, by, Date.now()) : []), [data, by]);

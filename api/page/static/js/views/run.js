@@ -1,12 +1,12 @@
 // One run: how it went, as it was at any moment, and why.
 import { html, useEffect, useMemo } from "../html.js";
-import { apiPath, executionPath, get } from "../api.js";
+import { apiPath, executionPath, get, session } from "../api.js";
 import { secondsOf } from "../format.js";
 import { useKeys } from "../keys.js";
-import { listen } from "../live.js";
+import { known, listen } from "../live.js";
 import { LiveMark } from "../livemark.js";
 import { useLater, useNow, useResource } from "../resource.js";
-import { go, here, runUrl, setParams } from "../router.js";
+import { go, here, listUrl, runUrl, setParams } from "../router.js";
 import { isActive } from "../statuses.js";
 import { CopyButton, Duration, Empty, Failure, Loading, Status, Time } from "../ui/basics.js";
 import { EventChange } from "../run/change.js";
@@ -31,8 +31,8 @@ export function Run({ jobId }) {
   const model = useMemo(() => new RunModel(jobId), [jobId]);
   const reload = useLater(() => model.load(), 250);
   useEffect(() => {
-    model.load(Number(here.peek().params.get("at")));
-    const stop = listen((events) => events.some(({ job_id }) => job_id === jobId) && reload());
+    known().then(() => model.load(Number(here.peek().params.get("at"))));
+    const stop = listen((events) => events.some(({ job_id }) => job_id === jobId) && reload(), reload);
     return () => {
       stop();
       model.close();
@@ -46,7 +46,7 @@ export function Run({ jobId }) {
   useKeys("Run", {
     j: ["Next event", () => model.moveTo(model.at.peek() + 1)],
     k: ["Previous event", () => model.moveTo(model.at.peek() - 1)],
-    Escape: ["Back to now, then to all runs", () => (model.isNow.peek() ? go("/") : model.moveTo(null))],
+    Escape: ["Back to now, then to all runs", () => (model.isNow.peek() ? go(listUrl()) : model.moveTo(null))],
   });
   const run = model.shown.value;
   const problem = model.problem.value;
@@ -74,7 +74,12 @@ export function Run({ jobId }) {
 function Head({ model, run }) {
   const now = useNow(1000, isActive(run.status) && model.isNow.value);
   const creator = useResource(async () => (await get("executions", { id: run.id, creators: true })).creators?.[run.job_id] ?? null, [run.id]);
-  const url = () => location.origin + apiPath(executionPath(run.job_id), { version: model.version.peek() });
+  const curl = () => {
+    const last = model.last.peek() - (model.deleted.peek() ? 1 : 0); // a deleted run is to be asked for as it was before
+    const url = location.origin + apiPath(executionPath(run.job_id), { version: Math.min(model.at.peek(), last) });
+    const key = session.value?.auth ? ' -H "Authorization: Bearer $EXECUTION_LEDGER_KEY"' : "";
+    return `curl${key} '${url.replaceAll("'", "%27")}'`;
+  };
   return html`
     <header class="run-head">
       <div class="run-title">
@@ -84,7 +89,7 @@ function Head({ model, run }) {
         ${model.isNow.value ? html`<${LiveMark} />` : html`<b class="badge then">as it was at event ${model.at.value}</b>`}
       </div>
       <div class="run-actions"><${Commands} model=${model} />
-        <${CopyButton} what="as curl" label="curl" text=${() => `curl '${url().replaceAll("'", "%27")}'`} />
+        <${CopyButton} what="as curl" label="curl" text=${curl} />
         <${CopyButton} what="JSON" label="JSON" text=${() => JSON.stringify(model.shown.peek(), null, 2)} />
       </div>
       <dl class="run-facts">

@@ -3,7 +3,7 @@ import { html, useEffect, useMemo, useRef, useState } from "../html.js";
 import { get } from "../api.js";
 import { LiveMark } from "../livemark.js";
 import { useKeys } from "../keys.js";
-import { listen } from "../live.js";
+import { known, listen } from "../live.js";
 import { useLater, useNow, useResource } from "../resource.js";
 import { go, here, runUrl, setParams } from "../router.js";
 import { isActive } from "../statuses.js";
@@ -20,7 +20,7 @@ export function Runs() {
   const asked = params.toString();
   const filters = useMemo(() => readFilters(params), [asked]);
   const list = useMemo(() => new RunList(filters), [filters]);
-  const ledger = useResource((signal) => get("ledger", {}, { signal }), []);
+  const ledger = useResource((signal) => known().then(() => get("ledger", {}, { signal })), []);
   const [selected, setSelected] = useState(null);
   const [atTop, setAtTop] = useState(true);
   const scroller = useRef(null);
@@ -34,10 +34,17 @@ export function Runs() {
     list.refresh();
     setSelected(null);
     scroller.current?.toTop();
-    const stop = listen((events) => {
-      countSoon();
-      if (list.hear(events) && top.current) refreshSoon();
-    });
+    const stop = listen(
+      (events) => {
+        countSoon();
+        if (list.hear(events)) refreshSoon();
+      },
+      () => {
+        countSoon();
+        list.stale.value = true;
+        refreshSoon();
+      },
+    );
     return () => {
       stop();
       list.close();
@@ -71,12 +78,12 @@ export function Runs() {
   };
   const now = useNow(1000, rows.some(({ status }) => isActive(status)));
   const longest = useMemo(() => longestOf(rows), [rows]);
-  const arrived = list.arrived.value;
+  const [arrived, stale] = [list.arrived.value, list.stale.value];
   let content;
   if (!rows.length && list.problem.value) {
     content = html`<${Failure} problem=${list.problem.value} retry=${() => list.refresh()} />`;
   } else if (!rows.length && list.state.value === "loading") content = html`<${Loading} what="Reading runs" />`;
-  else if (!rows.length) content = html`<${NoRuns} filtered=${isFiltered(filters)} />`;
+  else if (!rows.length) content = html`<${NoRuns} filtered=${isFiltered(filters)} prefix=${filters.prefix} />`;
   else {
     content = html`
       <div class="runs-table" role="table" aria-label="Runs, newest first" aria-rowcount=${list.done.value ? rows.length + 1 : -1}>
@@ -101,11 +108,11 @@ export function Runs() {
         <${Search} input=${search} value=${filters.prefix} />
         <${Filters} filters=${filters} />
       </div>
-      <${StatusCounts} ledger=${ledger.data} chosen=${filters.status} />
+      <${StatusCounts} ledger=${ledger.data} chosen=${filters.status} whole=${isFiltered({ ...filters, status: [] })} />
       <div class="card runs-card">
-        ${arrived > 0 && !atTop &&
+        ${(stale || arrived > 0) && !atTop &&
         html`<button class="button primary arrived" onClick=${showArrived}>
-          <${Icon} name="up" />${arrived} new ${arrived === 1 ? "run" : "runs"}
+          <${Icon} name="up" />${stale ? "Refresh" : `${arrived} new ${arrived === 1 ? "run" : "runs"}`}
         </button>`}
         ${content}
       </div>
@@ -113,9 +120,10 @@ export function Runs() {
   `;
 }
 
-const NoRuns = ({ filtered }) =>
+const NoRuns = ({ filtered, prefix }) =>
   filtered
     ? html`<${Empty} title="No run passes these filters">
+        ${prefix && html`<p>No name or job id begins with “${prefix}”: upper and lower case count.</p>`}
         <button class="button" onClick=${() => go("/")}>Clear the filters</button>
       <//>`
     : html`<${Empty} title="Nothing is recorded yet">

@@ -2,7 +2,7 @@
 import { html, useEffect, useMemo } from "../html.js";
 import { get } from "../api.js";
 import { duration, number, percent } from "../format.js";
-import { listen } from "../live.js";
+import { known, listen } from "../live.js";
 import { useLater, useNow, useResource } from "../resource.js";
 import { here, withParams } from "../router.js";
 import { LABELS } from "../statuses.js";
@@ -21,11 +21,11 @@ export function Statistics() {
   const hour = Math.floor(useNow(60_000) / 3_600_000);
   const range = useMemo(() => readWindow(params), [asked, hour]);
   const many = params.get("most") === String(MANY);
-  const answer = useResource((signal) => load(range, many, signal), [range, many]);
+  const answer = useResource((signal) => known().then(() => load(range, many, signal)), [range, many]);
   const soon = useLater(answer.reload, SOON);
   const latest = useMemo(() => ({ soon }), []);
   latest.soon = soon;
-  useEffect(() => listen((events) => events.some(({ type }) => !QUIET.has(type)) && latest.soon()), []);
+  useEffect(() => listen((events) => events.some(({ type }) => !QUIET.has(type)) && latest.soon(), () => latest.soon()), []);
   const found = answer.data;
   let content;
   if (answer.problem) content = html`<${Failure} problem=${answer.problem} retry=${answer.reload} />`;
