@@ -105,7 +105,7 @@ def offering(written: Path, tmp_path: Path, issuer: Issuer) -> Iterator[str]:
     url = f"sqlite:///{shutil.copy(written, tmp_path / 'ledger.db')}"
     oidc = {"oidc_issuer": issuer.url, "oidc_audience": "ledger", "oidc_client_id": CLIENT, "oidc_login_name": "Acme"}
     issuer.person = {"sub": "olga", "ledger": "default", "scope": "read write"}
-    with running(_settings(url, auth=True, key_cache=0.0, **oidc)) as address:
+    with running(settings_for(url, auth=True, key_cache=0.0, **oidc)) as address:
         issuer.redirect_uris.add(address + CALLBACK)
         yield address
 
