@@ -13,6 +13,7 @@ from sqlalchemy import Connection, Select, delete, func, insert, select, update
 from ...domain import InvalidInput, UnknownWebhook, check_ledger
 from ...domain.limits import REASON_LENGTH
 from ...domain.values import check_int, check_seconds, check_text
+from ..event_store import utc_now
 from ..root import read_size
 from ..tables import ledgers, webhook_dead_letters, webhook_endpoints
 from .signing import Target, make_secret
@@ -38,7 +39,7 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     created_at: datetime
     created_by: str | None
     earlier_secret_until: datetime | None
-    """Until when messages are signed with the secret before this one, too."""
+    """Until when messages are signed with the secret before this one, too; None where they are not, or no longer."""
     position: int
     """Everything up to there is delivered, or among the dead letters."""
     lag: int
@@ -170,8 +171,8 @@ def read_target(connection: Connection, ledger: str, endpoint_id: str, *, now: d
 
 def to_target(row: Any, now: datetime) -> Target:
     """Of a row of the table."""
-    earlier = row.earlier_secret_until is not None and row.earlier_secret_until > now
-    return Target(url=row.url, secrets=(row.secret, row.earlier_secret) if earlier else (row.secret,))
+    secrets = (row.secret, row.earlier_secret) if _counts(row, now) else (row.secret,)
+    return Target(url=row.url, secrets=secrets)
 
 
 _UNTRIED = {"failures": 0, "next_try_at": None, "claim": None}
@@ -197,7 +198,15 @@ def _select() -> Select[Any]:
 
 def _to_endpoint(row: Any) -> Endpoint:
     fields = {name: getattr(row, name) for name in Endpoint.__struct_fields__}
-    return Endpoint(**{**fields, "types": None if row.types is None else tuple(row.types.split())})
+    fields["types"] = None if row.types is None else tuple(row.types.split())
+    if not _counts(row, utc_now()):
+        fields["earlier_secret_until"] = None
+    return Endpoint(**fields)
+
+
+def _counts(row: Any, now: datetime) -> bool:
+    """Whether the earlier secret still signs."""
+    return row.earlier_secret_until is not None and row.earlier_secret_until > now
 
 
 def _is(ledger: str, endpoint_id: str) -> tuple[Any, ...]:
