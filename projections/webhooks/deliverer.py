@@ -44,7 +44,8 @@ _TURN = 200
 _LONG = 5.0
 """Events that one endpoint is sent, and seconds that it may take, before the others have their turn."""
 _PAGE = 20
-"""Events that are held at once: each may be large."""
+_SIZE = 4 * 1024 * 1024
+"""Events of an endpoint that are held at once, and characters of their payloads, unless one alone has more."""
 _BREATH = 0.05
 """Seconds between two looks for what is due."""
 _GRACE = 5.0
@@ -176,9 +177,8 @@ class Deliverer:
     async def _deliver(self, line: httpx.AsyncClient, turn: Turn) -> None:
         position, failures, begun, held, sent = turn.position, turn.failures, Stopwatch(), Stopwatch(), 0
         while not self._stopping.is_set() and sent < _TURN and begun.seconds < _LONG:
-            upto, events = await self._do(
-                lambda connection, after=position: read_page(connection, turn.ledger, after, turn.types, limit=_PAGE)
-            )
+            page = {"ledger": turn.ledger, "after": position, "types": turn.types, "limit": _PAGE, "size": _SIZE}
+            upto, events = await self._do(partial(read_page, **page))
             if upto <= position:
                 return
             for event in events:

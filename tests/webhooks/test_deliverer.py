@@ -30,6 +30,7 @@ from execution_ledger.infrastructure.webhooks import (
     release,
 )
 from execution_ledger.projections import Heads
+from execution_ledger.projections.engine.feed import read_page
 from execution_ledger.projections.webhooks import Deliverer, Guard, Retries, Sender, WebhookControl, deliverer
 from support.examples import LEAN
 from support.receiver import OK, Answer, Delivery, Receiver, receiving
@@ -115,6 +116,34 @@ async def test_all_that_was_ever_recorded_is_sent_where_it_is_asked_for(
     async with make_deliverer().running():
         await until(reached(control, endpoint, 45))
     assert [each.position for each in receiver.deliveries] == list(range(1, 46))
+
+
+@pytest.mark.parametrize("types", [None, ["noted"]])
+async def test_large_events_are_not_held_together(
+    control: WebhookControl,
+    make_deliverer: MakeDeliverer,
+    writer: GroupWriter,
+    receiver: Receiver,
+    monkeypatch: pytest.MonkeyPatch,
+    types: list[str] | None,
+) -> None:
+    held: list[int] = []
+
+    def read(*arguments: Any, **options: Any) -> Any:
+        upto, events = read_page(*arguments, **options)
+        held.append(len(events))
+        return upto, events
+
+    monkeypatch.setattr(deliverer, "read_page", read)
+    monkeypatch.setattr(deliverer, "_SIZE", 2_500)
+    await writer.execute(create("a"))
+    for size in (1_000, 1_000, 1_000, 9_000, 9_000, 10, 10, 10):
+        await writer.execute(note("a", "x" * size))
+    endpoint, _ = await control.add("default", receiver.url, after=0, types=types)
+    async with make_deliverer().running():
+        await until(reached(control, endpoint, 9))
+    assert [each.position for each in receiver.deliveries] == list(range(2 if types else 1, 10))
+    assert [number for number in held if number] == [2 if types else 3, 1, 1, 1, 3]
 
 
 async def test_an_endpoint_is_sent_the_types_that_it_asked_for_of_its_own_ledger(
