@@ -156,6 +156,10 @@ class Settings(BaseSettings):
         default=[],
         description='Networks that webhooks may reach beside the internet, as a JSON list: `["10.0.0.0/8"]`.',
     )
+    webhook_refuse: list[IPvAnyNetwork] = Field(
+        default=[],
+        description="Networks that webhooks may not reach though they are of the internet, or within `webhook_allow`.",
+    )
     webhook_timeout: float = Field(
         default=15, ge=0.1, le=300, description="Seconds in which a webhook must have answered a delivery."
     )

@@ -172,7 +172,7 @@ def read_target(connection: Connection, ledger: str, endpoint_id: str, *, now: d
 def to_target(row: Any, now: datetime) -> Target:
     """Of a row of the table."""
     secrets = (row.secret, row.earlier_secret) if _counts(row, now) else (row.secret,)
-    return Target(url=row.url, secrets=secrets)
+    return Target(ledger=row.ledger_id, url=row.url, secrets=secrets)
 
 
 _UNTRIED = {"failures": 0, "next_try_at": None, "claim": None}
