@@ -21,6 +21,8 @@ from .signing import Target, make_secret
 MOST = 100
 """Endpoints of one ledger."""
 URL_LENGTH = 2_000
+LONGEST_OVERLAP = 30 * 86_400.0
+"""Seconds for which an old secret may go on signing."""
 
 _endpoint = webhook_endpoints.c
 
@@ -93,12 +95,12 @@ def add_endpoint(
     return NewEndpoint(find_endpoint(connection, ledger, endpoint_id), secret)
 
 
-def list_endpoints(connection: Connection, ledger: str | None = None, *, limit: int = 1_000) -> list[Endpoint]:
+def list_endpoints(connection: Connection, ledger: str | None = None) -> list[Endpoint]:
     """All endpoints of a ledger, or of all ledgers, the newest last."""
     found = _select()
     if ledger is not None:
         found = found.where(_endpoint.ledger_id == check_ledger(ledger))
-    found = found.order_by(_endpoint.ledger_id, _endpoint.created_at, _endpoint.endpoint_id).limit(limit)
+    found = found.order_by(_endpoint.ledger_id, _endpoint.created_at, _endpoint.endpoint_id)
     return [_to_endpoint(row) for row in connection.execute(found)]
 
 
@@ -147,7 +149,11 @@ def rotate_secret(
 ) -> NewEndpoint:
     """Give it another secret; for `overlap` seconds messages are signed with the old one, too."""
     found, secret = find_endpoint(connection, ledger, endpoint_id), make_secret()
-    until = now + timedelta(seconds=check_seconds(overlap, "overlap"))
+    if check_seconds(overlap, "overlap") > LONGEST_OVERLAP:
+        raise InvalidInput(
+            field="overlap", problem="is more than 30 days", remedy=f"Send {LONGEST_OVERLAP:,.0f} seconds at most."
+        )
+    until = now + timedelta(seconds=overlap)
     old = connection.execute(select(_endpoint.secret).where(*_is(ledger, endpoint_id))).scalar_one()
     kept = {"earlier_secret": old, "earlier_secret_until": until} if overlap else _FORGOTTEN
     _change(connection, found, secret=secret, claim=None, **kept)

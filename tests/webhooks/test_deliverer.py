@@ -603,6 +603,11 @@ async def test_wrong_input_is_refused_by_field_and_nothing_is_written(
         await control.add("default", f"{receiver.url}/{number}")
     with pytest.raises(InvalidInput, match="has 100 webhooks already"):
         await control.add("default", receiver.url)
+    (endpoint, *_) = await control.list()
+    for overlap in (-1, 30 * 86_400 + 1, 1e300, float("inf")):
+        with pytest.raises(InvalidInput, match="overlap: "):
+            await control.rotate("default", endpoint.endpoint_id, overlap=overlap)
+    assert (await control.rotate("default", endpoint.endpoint_id, overlap=30 * 86_400)).endpoint.earlier_secret_until
     assert len({each.endpoint_id for each in await control.list()}) == 100
     with pytest.raises(UnknownWebhook, match="no webhook 'nobody' in ledger 'red'"):
         await control.find("red", "nobody")
