@@ -32,11 +32,8 @@ from execution_ledger.infrastructure.webhooks import (
 from execution_ledger.projections import Heads
 from execution_ledger.projections.engine.feed import read_page
 from execution_ledger.projections.webhooks import Deliverer, Guard, Retries, Sender, WebhookControl, deliverer
-from support.examples import LEAN
 from support.receiver import OK, Answer, Delivery, Receiver, receiving
 from support.writers import create, note, update
-
-pytestmark = LEAN
 
 MakeDeliverer = Callable[..., Deliverer]
 Do = Callable[..., Awaitable[Any]]
