@@ -56,10 +56,10 @@ format: .venv/.dev ## format the sources and repair what lint can
 soak: .venv/.dev ## run the tests that take minutes
 	$(BIN)/python -m pytest -m soak -o faulthandler_timeout=0 $(ARGS)
 	EXECUTION_LEDGER_TEST_EXAMPLES=5 $(BIN)/python -m pytest -n auto -o faulthandler_timeout=0 \
-		tests/audit tests/conformance/test_event_store.py tests/model tests/replay tests/run_statistics tests/upkeep tests/writer \
-		tests/webhooks tests/api/test_fuzz.py tests/cli/test_webhooks.py
+		tests/audit tests/conformance/test_event_store.py tests/model tests/replay tests/run_statistics tests/upkeep tests/writer
 	EXECUTION_LEDGER_TEST_KILL_SECONDS=60 EXECUTION_LEDGER_TEST_FEED_EVENTS=10000 \
-		$(BIN)/python -m pytest -o faulthandler_timeout=0 tests/engine/test_kills.py tests/engine/test_feed.py
+		$(BIN)/python -m pytest -o faulthandler_timeout=0 tests/engine/test_kills.py tests/engine/test_feed.py \
+		tests/webhooks/test_kills.py
 	EXECUTION_LEDGER_TEST_LOAD_SECONDS=60 EXECUTION_LEDGER_TEST_LOAD_CLIENTS=200 \
 		$(BIN)/python -m pytest -s -o faulthandler_timeout=0 tests/api/test_load.py
 

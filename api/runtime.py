@@ -127,7 +127,7 @@ def make_sender(settings: Settings) -> Sender:
     """What sends to webhooks."""
     from ..projections.webhooks import Guard, Sender  # here, since an HTTP client takes long to import
 
-    return Sender(Guard(settings.webhook_allow), timeout=settings.webhook_timeout)
+    return Sender(Guard(settings.webhook_allow, settings.webhook_refuse), timeout=settings.webhook_timeout)
 
 
 @asynccontextmanager

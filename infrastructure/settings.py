@@ -11,6 +11,9 @@ from ..domain import DEFAULT_TTL, Limits
 from ..domain.leases import LEASE_BOUNDS
 from ..domain.limits import LEDGER_LENGTH
 
+LONGEST_WEBHOOK_TIMEOUT = 300.0
+"""Seconds; whoever waits for what a webhook answers must wait longer."""
+
 
 class Settings(BaseSettings):
     """Each is read from `EXECUTION_LEDGER_<NAME>`, if that is not empty; the command line's options come before it."""
@@ -167,14 +170,25 @@ class Settings(BaseSettings):
     workers: int = Field(default=1, ge=1, le=64, description="Processes that `serve` listens with.")
 
     webhook_deliveries: int = Field(
-        default=10, ge=0, le=1000, description="Webhooks that `serve` delivers to at once; 0 delivers none."
+        default=10,
+        ge=0,
+        le=1000,
+        description="Webhooks that each process of `serve` delivers to at once, half of them of one ledger at most; 0 "
+        "delivers none.",
     )
     webhook_allow: list[IPvAnyNetwork] = Field(
         default=[],
         description='Networks that webhooks may reach beside the internet, as a JSON list: `["10.0.0.0/8"]`.',
     )
+    webhook_refuse: list[IPvAnyNetwork] = Field(
+        default=[],
+        description="Networks that webhooks may not reach though they are of the internet, or within `webhook_allow`.",
+    )
     webhook_timeout: float = Field(
-        default=15, ge=0.1, le=300, description="Seconds in which a webhook must have answered a delivery."
+        default=15,
+        ge=0.1,
+        le=LONGEST_WEBHOOK_TIMEOUT,
+        description="Seconds in which a webhook must have answered a delivery.",
     )
     webhook_tries: int = Field(default=12, ge=1, le=1000, description="Tries after which an event is a dead letter.")
     webhook_retry_delay: float = Field(

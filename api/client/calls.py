@@ -45,6 +45,8 @@ class Call(Generic[T]):
     """What is answered then."""
     repeatable: bool = True
     """Whether it may be sent again when nobody knows if it arrived."""
+    seconds: float = 0.0
+    """How long the service may take to answer, where that is longer than the client would wait."""
 
     def parameters(self) -> dict[str, list[str]]:
         """The query string: lists as repeated names, times as ISO 8601, what is None left out."""

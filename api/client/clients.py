@@ -129,8 +129,9 @@ class _Operations:
         """For the service at `url`, as `http://127.0.0.1:8470`.
 
         `key` is an API key or a token; `ledger` and `actor` are for services that ask for none. A request may take
-        `timeout` seconds; what the network lost, and what the service cannot do now (429, 502, 503, 504), is sent
-        again for `patience` seconds, always with the same Idempotency-Key.
+        `timeout` seconds, one for which a webhook has to answer as long as that may take; what the network lost, and
+        what the service cannot do now (429, 502, 503, 504), is sent again for `patience` seconds, always with the
+        same Idempotency-Key.
         """
         parsed = httpx.URL(url)
         if parsed.scheme not in ("http", "https") or not parsed.host:
@@ -159,6 +160,10 @@ class _Operations:
         if parameters:
             url = url.copy_merge_params(parameters)
         return {"method": call.method, "url": url, "headers": headers, "content": content}
+
+    def _timeout_of(self, call: Call[Any]) -> httpx.Timeout:
+        """What keeps the service from answering is no reason to connect to it more slowly."""
+        return httpx.Timeout(self._timeout, read=max(self._timeout, call.seconds))
 
     def _answer(self, call: Call[T], response: httpx.Response) -> T:
         """What the answer says."""
@@ -194,10 +199,10 @@ class LedgerClient(_Operations):
 
     def send(self, call: Call[T]) -> T:
         """Send a call, again where that may help, and read its answer."""
-        retries, request = Retries(self.patience), self._request(call)
+        retries, request, timeout = Retries(self.patience), self._request(call), self._timeout_of(call)
         while True:
             try:
-                outcome: httpx.Response | httpx.TransportError = self._http.request(**request)
+                outcome: httpx.Response | httpx.TransportError = self._http.request(**request, timeout=timeout)
             except httpx.TransportError as error:
                 outcome = error
             delay = retries.delay(outcome) if _may_repeat(call, outcome) else None
@@ -255,10 +260,10 @@ class AsyncLedgerClient(_Operations):
 
     async def send(self, call: Call[T]) -> T:
         """Send a call, again where that may help, and read its answer."""
-        retries, request = Retries(self.patience), self._request(call)
+        retries, request, timeout = Retries(self.patience), self._request(call), self._timeout_of(call)
         while True:
             try:
-                outcome: httpx.Response | httpx.TransportError = await self._http.request(**request)
+                outcome: httpx.Response | httpx.TransportError = await self._http.request(**request, timeout=timeout)
             except httpx.TransportError as error:
                 outcome = error
             delay = retries.delay(outcome) if _may_repeat(call, outcome) else None

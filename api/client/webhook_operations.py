@@ -8,8 +8,12 @@ from typing import Any
 import httpx
 import msgspec
 
+from ...infrastructure.settings import LONGEST_WEBHOOK_TIMEOUT
 from ...infrastructure.webhooks import Attempt, DeadLetter, Endpoint, NewEndpoint
 from .calls import Call, as_type, member, nothing, quoted
+
+_WHILE_SENDING = LONGEST_WEBHOOK_TIMEOUT + 30
+"""Seconds that the service may take for what it asks a webhook or a name server for, and then notes."""
 
 # What makes a secret or a delivery is not sent again where nobody knows whether it arrived: it would be made twice.
 
@@ -30,12 +34,12 @@ def add_webhook(
     """Have events sent to a URL: those of some types or all, from now on or behind a position."""
     given = {"url": url, "types": None if types is None else list(types), "description": description, "after": after}
     body = {name: value for name, value in given.items() if value is not None}
-    return Call("POST", "webhooks", _new, body=body, repeatable=False)
+    return Call("POST", "webhooks", _new, body=body, repeatable=False, seconds=_WHILE_SENDING)
 
 
 def change_webhook(endpoint_id: str, changes: Mapping[str, Any]) -> Call[Endpoint]:
     """Set `url`, `types`, `description`, `enabled`, or `after`: go on behind that position."""
-    return Call("PATCH", _path(endpoint_id), as_type(Endpoint), body=dict(changes))
+    return Call("PATCH", _path(endpoint_id), as_type(Endpoint), body=dict(changes), seconds=_WHILE_SENDING)
 
 
 def remove_webhook(endpoint_id: str) -> Call[None]:
@@ -50,7 +54,7 @@ def rotate_webhook_secret(endpoint_id: str, *, overlap: float = 0.0) -> Call[New
 
 def test_webhook(endpoint_id: str) -> Call[Attempt]:
     """Have a message sent to it that tells of nothing; what it answered."""
-    return Call("POST", _path(endpoint_id, "test"), as_type(Attempt), repeatable=False)
+    return Call("POST", _path(endpoint_id, "test"), as_type(Attempt), repeatable=False, seconds=_WHILE_SENDING)
 
 
 def dead_letters(endpoint_id: str, *, after: int = 0, limit: int = 100) -> Call[list[DeadLetter]]:
@@ -62,7 +66,7 @@ def dead_letters(endpoint_id: str, *, after: int = 0, limit: int = 100) -> Call[
 def replay_dead_letter(endpoint_id: str, position: int) -> Call[Attempt]:
     """Have a dead letter sent once more; what was answered."""
     path = _path(endpoint_id, "dead-letters", str(position), "replay")
-    return Call("POST", path, as_type(Attempt), repeatable=False)
+    return Call("POST", path, as_type(Attempt), repeatable=False, seconds=_WHILE_SENDING)
 
 
 def drop_dead_letter(endpoint_id: str, position: int) -> Call[None]:

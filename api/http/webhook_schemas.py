@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import ConfigDict, Field
 
 from ...domain.limits import REASON_LENGTH
-from ...infrastructure.webhooks.endpoints import URL_LENGTH
+from ...infrastructure.webhooks.endpoints import LONGEST_OVERLAP, URL_LENGTH
 from .query_schemas import EventType
 from .schemas import Natural, StrictBody
 
@@ -60,5 +60,8 @@ class SecretRotation(StrictBody):
     """How to change over."""
 
     overlap: float = Field(
-        default=0.0, ge=0, le=30 * 86_400, description="Seconds for which messages are signed with the old secret, too."
+        default=0.0,
+        ge=0,
+        le=LONGEST_OVERLAP,
+        description="Seconds for which messages are signed with the old secret, too.",
     )

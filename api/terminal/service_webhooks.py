@@ -10,6 +10,7 @@ from ...infrastructure.webhooks import Attempt, DeadLetter, Endpoint, NewEndpoin
 from ..client import AsyncLedgerClient
 
 _PAGE = 1_000
+"""Dead letters that a service gives at once."""
 
 
 class ServiceWebhooks:
@@ -58,8 +59,15 @@ class ServiceWebhooks:
         return await self._client.test_webhook(endpoint_id)
 
     async def dead_letters(self, _: str, endpoint_id: str, *, after: int = 0, limit: int = 100) -> Sequence[DeadLetter]:
-        """A page of its dead letters."""
-        return await self._client.dead_letters(endpoint_id, after=after, limit=min(limit, _PAGE))
+        """So many of its dead letters, by as many pages as it takes."""
+        found: list[DeadLetter] = []
+        while (most := min(limit - len(found), _PAGE)) > 0:
+            page = await self._client.dead_letters(endpoint_id, after=after, limit=most)
+            found += page
+            if len(page) < most:
+                break
+            after = page[-1].position
+        return found
 
     async def replay(self, _: str, endpoint_id: str, position: int) -> Attempt:
         """Send a dead letter once more."""

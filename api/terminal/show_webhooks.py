@@ -89,6 +89,8 @@ def _state(endpoint: Endpoint) -> Text:
         return Text(
             f"failed {count(endpoint.failures, 'time')}, again {when}: {line(endpoint.last_error or '')}", "yellow"
         )
+    if endpoint.lag and endpoint.next_try_at is not None:
+        return Text(f"behind, as it asked to be left alone until {local_time(endpoint.next_try_at)}", "yellow")
     return Text("up to date" if not endpoint.lag else "behind", "green" if not endpoint.lag else "")
 
 

@@ -10,6 +10,7 @@ from msgspec.structs import asdict
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
 from rich.text import Text
 
+from ...domain import LedgerError
 from ...infrastructure import Settings
 from ...infrastructure.webhooks import Attempt, Endpoint, NewEndpoint
 from ...projections.webhooks import WebhookControl
@@ -98,21 +99,28 @@ def show_dead_letters(settings: Settings, endpoint_id: str, after: int, limit: i
 
 def replay_and_show(settings: Settings, endpoint_id: str, positions: Sequence[int] | None, *, json: bool) -> int:
     """Send each once more; 1 where one was not taken."""
+    done: dict[int, Attempt] = {}
 
-    async def replay(control: Webhooks) -> dict[int, Attempt]:
+    async def replay(control: Webhooks) -> None:
         chosen = await _chosen(control, settings.ledger, endpoint_id, positions)
-        done: dict[int, Attempt] = {}
         with make_progress(TextColumn("dead letters"), BarColumn(), MofNCompleteColumn()) as bar:
             for position in bar.track(chosen):
                 done[position] = await control.replay(settings.ledger, endpoint_id, position)
                 if not json:
                     show_attempt(f"Event {position:,}", done[position])
-        return done
 
-    done = _run(settings, replay)
-    if json:
+    def show_done() -> None:
         replayed = [answers.Replayed(**asdict(each), position=position) for position, each in done.items()]
         show_json.show(answers.ReplayedLetters(replayed=replayed))
+
+    try:
+        _run(settings, replay)
+    except LedgerError:
+        if json and done:
+            show_done()  # those before are replayed, whatever became of this one
+        raise
+    if json:
+        show_done()
     elif not done:
         make_console().print(Text("There is no dead letter.", "dim"))
     return 0 if all(each.delivered for each in done.values()) else 1

@@ -160,7 +160,7 @@ def rotate(
     ctx: typer.Context,
     endpoint: Endpoint,
     overlap_hours: Annotated[
-        float, typer.Option(metavar="N", min=0, help="Hours for which the old secret signs, too.")
+        float, typer.Option(metavar="N", min=0, help="Hours for which the old secret signs, too; 720 at most.")
     ] = 0,
     json: Json = False,
     database: Database = None,
@@ -169,8 +169,12 @@ def rotate(
 ) -> None:
     """Give one another secret, and show it once."""
     settings = load_settings(ctx, url=url, database_url=database, ledger=ledger)
+    from ...infrastructure.webhooks.endpoints import LONGEST_OVERLAP
+    from .errors import UsageProblem
     from .webhooks import rotate_and_show
 
+    if overlap_hours * 3600 > LONGEST_OVERLAP:
+        raise UsageProblem("--overlap-hours", f"is more than {LONGEST_OVERLAP / 3600:g}", "Give the new secret sooner.")
     rotate_and_show(settings, endpoint, overlap_hours * 3600, json=json)
 
 

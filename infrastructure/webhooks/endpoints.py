@@ -13,6 +13,7 @@ from sqlalchemy import Connection, Select, delete, func, insert, select, update
 from ...domain import InvalidInput, UnknownWebhook, check_ledger
 from ...domain.limits import REASON_LENGTH
 from ...domain.values import check_int, check_seconds, check_text
+from ..event_store import utc_now
 from ..root import read_size
 from ..tables import ledgers, webhook_dead_letters, webhook_endpoints
 from .signing import Target, make_secret
@@ -20,6 +21,8 @@ from .signing import Target, make_secret
 MOST = 100
 """Endpoints of one ledger."""
 URL_LENGTH = 2_000
+LONGEST_OVERLAP = 30 * 86_400.0
+"""Seconds for which an old secret may go on signing."""
 
 _endpoint = webhook_endpoints.c
 
@@ -38,7 +41,7 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     created_at: datetime
     created_by: str | None
     earlier_secret_until: datetime | None
-    """Until when messages are signed with the secret before this one, too."""
+    """Until when messages are signed with the secret before this one, too; None where they are not, or no longer."""
     position: int
     """Everything up to there is delivered, or among the dead letters."""
     lag: int
@@ -92,12 +95,12 @@ def add_endpoint(
     return NewEndpoint(find_endpoint(connection, ledger, endpoint_id), secret)
 
 
-def list_endpoints(connection: Connection, ledger: str | None = None, *, limit: int = 1_000) -> list[Endpoint]:
+def list_endpoints(connection: Connection, ledger: str | None = None) -> list[Endpoint]:
     """All endpoints of a ledger, or of all ledgers, the newest last."""
     found = _select()
     if ledger is not None:
         found = found.where(_endpoint.ledger_id == check_ledger(ledger))
-    found = found.order_by(_endpoint.ledger_id, _endpoint.created_at, _endpoint.endpoint_id).limit(limit)
+    found = found.order_by(_endpoint.ledger_id, _endpoint.created_at, _endpoint.endpoint_id)
     return [_to_endpoint(row) for row in connection.execute(found)]
 
 
@@ -146,7 +149,11 @@ def rotate_secret(
 ) -> NewEndpoint:
     """Give it another secret; for `overlap` seconds messages are signed with the old one, too."""
     found, secret = find_endpoint(connection, ledger, endpoint_id), make_secret()
-    until = now + timedelta(seconds=check_seconds(overlap, "overlap"))
+    if check_seconds(overlap, "overlap") > LONGEST_OVERLAP:
+        raise InvalidInput(
+            field="overlap", problem="is more than 30 days", remedy=f"Send {LONGEST_OVERLAP:,.0f} seconds at most."
+        )
+    until = now + timedelta(seconds=overlap)
     old = connection.execute(select(_endpoint.secret).where(*_is(ledger, endpoint_id))).scalar_one()
     kept = {"earlier_secret": old, "earlier_secret_until": until} if overlap else _FORGOTTEN
     _change(connection, found, secret=secret, claim=None, **kept)
@@ -170,8 +177,8 @@ def read_target(connection: Connection, ledger: str, endpoint_id: str, *, now: d
 
 def to_target(row: Any, now: datetime) -> Target:
     """Of a row of the table."""
-    earlier = row.earlier_secret_until is not None and row.earlier_secret_until > now
-    return Target(url=row.url, secrets=(row.secret, row.earlier_secret) if earlier else (row.secret,))
+    secrets = (row.secret, row.earlier_secret) if _counts(row, now) else (row.secret,)
+    return Target(ledger=row.ledger_id, url=row.url, secrets=secrets)
 
 
 _UNTRIED = {"failures": 0, "next_try_at": None, "claim": None}
@@ -197,7 +204,15 @@ def _select() -> Select[Any]:
 
 def _to_endpoint(row: Any) -> Endpoint:
     fields = {name: getattr(row, name) for name in Endpoint.__struct_fields__}
-    return Endpoint(**{**fields, "types": None if row.types is None else tuple(row.types.split())})
+    fields["types"] = None if row.types is None else tuple(row.types.split())
+    if not _counts(row, utc_now()):
+        fields["earlier_secret_until"] = None
+    return Endpoint(**fields)
+
+
+def _counts(row: Any, now: datetime) -> bool:
+    """Whether the earlier secret still signs."""
+    return row.earlier_secret_until is not None and row.earlier_secret_until > now
 
 
 def _is(ledger: str, endpoint_id: str) -> tuple[Any, ...]:

@@ -15,12 +15,14 @@ _PREFIX = "whsec_"
 class Target(msgspec.Struct, frozen=True, kw_only=True):
     """Where to deliver to, and what to sign with."""
 
+    ledger: str
+    """On whose behalf."""
     url: str
     secrets: tuple[str, ...]
     """The present one, and the earlier one as long as it counts."""
 
     def __repr__(self) -> str:
-        return f"Target(url={self.url!r})"  # no secret ever gets into a log
+        return f"Target(ledger={self.ledger!r}, url={self.url!r})"  # no secret ever gets into a log
 
 
 def make_secret() -> str:

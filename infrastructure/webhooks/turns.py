@@ -12,7 +12,7 @@ from secrets import token_hex
 from typing import Any, NamedTuple
 
 import msgspec
-from sqlalchemy import Connection, insert, or_, select, update
+from sqlalchemy import Connection, case, func, insert, or_, select, update
 
 from ..leases import database_time
 from ..tables import ledgers, webhook_dead_letters, webhook_endpoints
@@ -44,36 +44,35 @@ class Turn(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def find_due(connection: Connection, limit: int) -> list[Due]:
-    """Endpoints that lag behind, that may be tried now and are nobody's; whose last turn is the longest ago first."""
-    now = database_time(connection)
+    """Endpoints that lag behind, that may be tried now and are nobody's.
+
+    One of each ledger first, then a second one of each, and so on: always whose last turn is the longest ago.
+    """
     joined = webhook_endpoints.join(ledgers, ledgers.c.ledger_id == _endpoint.ledger_id)
+    rank = func.row_number().over(partition_by=_endpoint.ledger_id, order_by=_endpoint.claimed_until)
     found = (
         select(_endpoint.ledger_id, _endpoint.endpoint_id)
         .select_from(joined)
-        .where(
-            _endpoint.enabled,
-            ledgers.c.size > _endpoint.position,
-            or_(_endpoint.claim.is_(None), _endpoint.claimed_until <= now),
-            or_(_endpoint.next_try_at.is_(None), _endpoint.next_try_at <= now),
-        )
-        .order_by(_endpoint.claimed_until, _endpoint.ledger_id, _endpoint.endpoint_id)
+        .where(ledgers.c.size > _endpoint.position, *_free(database_time(connection)))
+        .order_by(rank, _endpoint.claimed_until, _endpoint.ledger_id, _endpoint.endpoint_id)
         .limit(limit)
     )
     return [Due(*row) for row in connection.execute(found)]
 
 
 def claim(connection: Connection, due: Due, seconds: float) -> Turn | None:
-    """Take the turn for so many seconds; None where somebody else has it."""
+    """Take the turn for so many seconds; None where somebody else has it, or had it since this one was due."""
     now, token = database_time(connection), token_hex(8)
+    secret, until = _endpoint.earlier_secret, _endpoint.earlier_secret_until
     taken = (
         update(webhook_endpoints)
-        .where(
-            _endpoint.ledger_id == due.ledger,
-            _endpoint.endpoint_id == due.endpoint_id,
-            _endpoint.enabled,
-            or_(_endpoint.claim.is_(None), _endpoint.claimed_until <= now),
+        .where(_endpoint.ledger_id == due.ledger, _endpoint.endpoint_id == due.endpoint_id, *_free(now))
+        .values(
+            claim=token,
+            claimed_until=now + timedelta(seconds=seconds),
+            earlier_secret=case((until > now, secret)),  # forgotten once it counts no longer
+            earlier_secret_until=case((until > now, until)),
         )
-        .values(claim=token, claimed_until=now + timedelta(seconds=seconds))
         .returning(*_endpoint)
     )
     row = connection.execute(taken).one_or_none()
@@ -104,10 +103,20 @@ def fail(connection: Connection, turn: Turn, attempt: Attempt, delay: float) -> 
     return _note(connection, turn, failures=failures, next_try_at=next_try_at, **_failed(attempt, now))
 
 
-def bury(connection: Connection, turn: Turn, position: int, attempt: Attempt, tries: int) -> bool:
-    """An event could not be delivered and is a dead letter; the line goes on behind it."""
+def bury(
+    connection: Connection, turn: Turn, position: int, attempt: Attempt, tries: int, seconds: float, delay: float = 0.0
+) -> bool:
+    """An event could not be delivered and is a dead letter; the line goes on behind it, after `delay` seconds.
+
+    The turn lasts on for `seconds`; False where it is over.
+    """
     now = database_time(connection)
-    if not _note(connection, turn, position=position, failures=0, next_try_at=None, **_failed(attempt, now)):
+    told = {
+        "claimed_until": now + timedelta(seconds=seconds),
+        "next_try_at": now + timedelta(seconds=delay) if delay else None,
+        **_failed(attempt, now),
+    }
+    if not _note(connection, turn, position=position, failures=0, **told):
         return False
     drop_dead_letters(connection, turn.ledger, turn.endpoint_id, [position])  # it may have died before, with a replay
     connection.execute(
@@ -128,6 +137,15 @@ def disable(connection: Connection, turn: Turn, attempt: Attempt, reason: str) -
 def release(connection: Connection, turn: Turn) -> None:
     """End the turn. When it ended says who is served next."""
     _note(connection, turn, claim=None, claimed_until=database_time(connection))
+
+
+def _free(now: datetime) -> tuple[Any, ...]:
+    """May be tried now, and is nobody's."""
+    return (
+        _endpoint.enabled,
+        or_(_endpoint.claim.is_(None), _endpoint.claimed_until <= now),
+        or_(_endpoint.next_try_at.is_(None), _endpoint.next_try_at <= now),
+    )
 
 
 def _failed(attempt: Attempt, now: datetime) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable, Collection, Hashable, Mappi
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, Select, func, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from ...domain import InvalidInput, check_ledger, stream_id
@@ -186,12 +186,15 @@ def read_page(
     types: Collection[str] | None = None,
     job_id: str | None = None,
     limit: int = _PAGE,
+    size: int | None = None,
 ) -> tuple[int, list[RecordedEvent]]:
-    """Up to which position it was read, and the events up to there."""
+    """Up to which position it was read, and the events up to there.
+
+    With `size` their payloads hold no more characters together, unless there is only one.
+    """
     event = execution_events.c
     filtered = types is not None or job_id is not None
-    size = read_size(connection, ledger)
-    upto = min(size, after + (_WINDOW if filtered else limit))
+    upto = min(read_size(connection, ledger), after + (_WINDOW if filtered else limit))
     if upto <= after:
         return after, []
     page = select_events(ledger).where(event.position > after, event.position <= upto)
@@ -199,5 +202,18 @@ def read_page(
         page = page.where(event.type.in_(types))
     if job_id is not None:
         page = page.where(event.execution_id == stream_id(ledger, job_id))
-    found = [to_recorded_event(row) for row in connection.execute(page.order_by(event.position).limit(limit))]
+    page = page.order_by(event.position)
+    if size is not None:
+        limit = _number_within(connection, page.limit(limit), size) or limit
+    found = [to_recorded_event(row) for row in connection.execute(page.limit(limit))]
     return (found[-1].position if len(found) == limit else upto), found
+
+
+def _number_within(connection: Connection, page: Select[Any], size: int) -> int | None:
+    """How many events of a page hold so many characters, the first one in any case; None where all of them do."""
+    total = 0
+    for number, length in enumerate(connection.scalars(page.with_only_columns(func.length(execution_events.c.data)))):
+        total += length or 0  # none in what was erased
+        if number and total > size:
+            return number
+    return None

@@ -6,41 +6,42 @@ delivery, and the connection goes to an address that was looked at, whatever the
 
 from __future__ import annotations
 
-import asyncio
-import socket
-from collections.abc import Awaitable, Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
 import httpx
 
 from ...domain import InvalidInput
+from .look_ups import LookUps, Resolve, look_up
 
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
-Resolve = Callable[[str], Awaitable[Iterable[str]]]
-"""The addresses of a host."""
 
 _NAT64 = IPv6Network("64:ff9b::/96")
-_LOOK_UPS = 16
-"""Hosts that are looked up at once."""
+_INNER = IPv4Address("168.63.129.16")
+"""A public address by which a machine in Azure reaches the host that it runs on, and nobody else anything."""
 
 
 class Guard:
-    """Finds the addresses of a URL's host, and lets none pass that is not of the internet and not allowed."""
+    """Finds the addresses of a URL's host, and lets none pass that is refused, or not of the internet nor allowed."""
 
-    def __init__(self, allowed: Iterable[Network] = (), *, resolve: Resolve | None = None) -> None:
+    def __init__(
+        self, allowed: Iterable[Network] = (), refused: Iterable[Network] = (), *, resolve: Resolve | None = None
+    ) -> None:
+        """`refused` are networks that are not reached though they are of the internet, or part of what is allowed."""
         self._allowed = tuple(allowed)
-        self._resolve = resolve or self._look_up
-        # Of its own: a name server that never answers must not keep the threads of the rest.
-        self._threads = ThreadPoolExecutor(_LOOK_UPS, thread_name_prefix="look-up")
+        self._refused = tuple(refused)
+        self._or_refused = ", or refused by the operator" if self._refused else ""
+        self._look_ups = LookUps(resolve or look_up)
 
-    async def find(self, url: httpx.URL) -> list[str]:
-        """The addresses to connect to, in the order of the system's preference; refused where there is none."""
+    async def find(self, url: httpx.URL, ledger: str) -> list[str]:
+        """The addresses to connect to, in the order of the system's preference; refused where there is none.
+
+        The look-ups of a ledger hold up those of no other one.
+        """
         host = host_of(url)
         try:
-            found = dict.fromkeys(await self._resolve(host))
+            found = [host] if is_address(host) else dict.fromkeys(await self._look_ups.find(host, ledger))
         except (OSError, UnicodeError) as error:
             raise InvalidInput(
                 field="url", problem=f"the host {host!r} cannot be looked up", remedy="Is it spelled right?"
@@ -49,20 +50,21 @@ class Guard:
         if not good:
             raise InvalidInput(
                 field="url",
-                problem=f"the host {host!r} is not on the internet",
+                problem=f"the host {host!r} is not on the internet{self._or_refused}",
                 remedy="Use a public address; EXECUTION_LEDGER_WEBHOOK_ALLOW names networks that are allowed besides.",
             )
         return good
 
-    async def _look_up(self, host: str) -> list[str]:
-        look_up = partial(socket.getaddrinfo, host, None, type=socket.SOCK_STREAM)
-        found = await asyncio.get_running_loop().run_in_executor(self._threads, look_up)
-        return [str(entry[4][0]) for entry in found]
-
     def _may_reach(self, text: str) -> bool:
         address = ip_address(text)
-        meant = _meant(address)
-        return is_public(meant) or any(each in network for network in self._allowed for each in (address, meant))
+        both = (address, _meant(address))
+        if _within(both, self._refused):
+            return False
+        return is_public(both[1]) or _within(both, self._allowed)
+
+
+def _within(addresses: Iterable[Address], networks: Iterable[Network]) -> bool:
+    return any(address in network for network in networks for address in addresses)
 
 
 def check_url(text: str) -> httpx.URL:
@@ -76,7 +78,7 @@ def check_url(text: str) -> httpx.URL:
         raise InvalidInput(field="url", problem="begins neither with https:// nor with http://", remedy=_EXAMPLE)
     if not host:
         raise InvalidInput(field="url", problem="has no host", remedy=_EXAMPLE)
-    if not 1 <= (url.port or 80) <= 65_535:
+    if url.port is not None and not 1 <= url.port <= 65_535:
         raise InvalidInput(field="url", problem=f"port {url.port} does not exist", remedy=_EXAMPLE)
     if url.userinfo:
         raise InvalidInput(
@@ -95,10 +97,19 @@ def host_of(url: httpx.URL) -> str:
     return url.raw_host.decode("ascii")
 
 
+def is_address(host: str) -> bool:
+    """Whether it is an IP address, which stands for itself, rather than a name."""
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
 def is_public(address: Address) -> bool:
     """Whether an address is one of the internet's, of a single host."""
     odd = address.is_multicast or address.is_reserved or (isinstance(address, IPv6Address) and address.is_site_local)
-    return address.is_global and not odd
+    return address.is_global and not odd and address != _INNER
 
 
 def _meant(address: Address) -> Address:

@@ -45,7 +45,7 @@ class WebhookControl:
         created_by: str | None = None,
     ) -> NewEndpoint:
         """Deliver a ledger's events to a URL: those of some types or all, from now on or behind a position."""
-        await self._admit(url)
+        await self._admit(url, ledger)
         given = {"types": _check_types(types), "description": description, "after": after, "created_by": created_by}
         return await self._do(partial(stored.add_endpoint, ledger=ledger, url=url, now=utc_now(), **given))
 
@@ -63,7 +63,7 @@ class WebhookControl:
         """Set `url`, `types`, `description`, `enabled`, or `after`: go on behind that position."""
         given = dict(changes)
         if "url" in given:
-            await self._admit(given["url"])
+            await self._admit(given["url"], ledger)
         if "types" in given:
             given["types"] = _check_types(given["types"])
         return await self._do(
@@ -114,12 +114,12 @@ class WebhookControl:
             partial(stored.drop_dead_letters, ledger=ledger, endpoint_id=endpoint_id, positions=positions)
         )
 
-    async def _admit(self, url: str) -> None:
+    async def _admit(self, url: str, ledger: str) -> None:
         """Refuse a URL that nothing could be delivered to: once more before each delivery, for names change."""
         parsed = check_url(url)
         try:
             async with asyncio.timeout(self._sender.timeout):
-                await self._sender.guard.find(parsed)
+                await self._sender.guard.find(parsed, ledger)
         except TimeoutError as error:
             raise InvalidInput(
                 field="url", problem="its host could not be looked up in time", remedy="Try again later."

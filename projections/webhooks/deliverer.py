@@ -44,7 +44,8 @@ _TURN = 200
 _LONG = 5.0
 """Events that one endpoint is sent, and seconds that it may take, before the others have their turn."""
 _PAGE = 20
-"""Events that are held at once: each may be large."""
+_SIZE = 4 * 1024 * 1024
+"""Events of an endpoint that are held at once, and characters of their payloads, unless one alone has more."""
 _BREATH = 0.05
 """Seconds between two looks for what is due."""
 _GRACE = 5.0
@@ -77,7 +78,8 @@ class Deliverer:
     ) -> None:
         """`heads` wakes it when a ledger grows, `poll` in seconds is how often it looks for what may be tried again.
 
-        `turns` endpoints are delivered to at once. `tell` is told what each try came to.
+        `turns` endpoints are delivered to at once, of one ledger half as many at most, rounded up. `tell` is told what
+        each try came to.
         """
         self._engine = engine
         self._heads = heads
@@ -116,13 +118,20 @@ class Deliverer:
         await self._end_turns()
 
     async def _begin_turns(self) -> None:
-        free = self._most - len(self._turns)
-        if free < 1:
+        if len(self._turns) == self._most:
             return
-        for due in await self._do(partial(find_due, limit=free + len(self._turns))):
-            if due not in self._turns and len(self._turns) < self._most:
+        for due in await self._do(partial(find_due, limit=self._most)):
+            if due not in self._turns and self._may_have(due.ledger):
                 task = self._turns[due] = asyncio.create_task(self._take_turn(due))
                 task.add_done_callback(lambda _, due=due: self._turns.pop(due))
+
+    def _may_have(self, ledger: str) -> bool:
+        """Whether a ledger may have one more turn: none has more than it leaves to the others.
+
+        However many endpoints a ledger has, and however slow they are, the next one finds a turn that is free.
+        """
+        its = sum(due.ledger == ledger for due in self._turns)
+        return its < self._most - len(self._turns)
 
     async def _end_turns(self) -> None:
         turns = list(self._turns.values())
@@ -168,9 +177,8 @@ class Deliverer:
     async def _deliver(self, line: httpx.AsyncClient, turn: Turn) -> None:
         position, failures, begun, held, sent = turn.position, turn.failures, Stopwatch(), Stopwatch(), 0
         while not self._stopping.is_set() and sent < _TURN and begun.seconds < _LONG:
-            upto, events = await self._do(
-                lambda connection, after=position: read_page(connection, turn.ledger, after, turn.types, limit=_PAGE)
-            )
+            page = {"ledger": turn.ledger, "after": position, "types": turn.types, "limit": _PAGE, "size": _SIZE}
+            upto, events = await self._do(partial(read_page, **page))
             if upto <= position:
                 return
             for event in events:
@@ -214,14 +222,16 @@ class Deliverer:
                 _log.warning("a webhook is disabled: %s", reason, extra={"action": "webhook_disabled", **about})
             return False
         if tries >= self._retries.tries:
-            buried = await self._do(partial(bury, turn=turn, position=position, attempt=attempt, tries=tries))
+            rest = self._retries.rest(attempt.retry_after)
+            letter = {"position": position, "attempt": attempt, "tries": tries, "seconds": self._hold, "delay": rest}
+            buried = await self._do(partial(bury, turn=turn, **letter))
             if buried:
                 self._tell("dead_letter")
                 _log.warning(
                     "event %d is a dead letter: %s", position, attempt.error,
                     extra={"action": "webhook_dead_letter", **about},
                 )  # fmt: skip
-            return buried
+            return buried and not rest
         delay = self._retries.delay(tries, attempt.retry_after)
         _log.info(
             "event %d is sent again in %.0f s: %s", position, delay, attempt.error,

@@ -22,4 +22,8 @@ class Retries:
     def delay(self, failures: int, retry_after: float | None = None) -> float:
         """Seconds to wait after the try that was the `failures`-th to fail; longer where the endpoint asked for it."""
         planned = min(self.first * 2 ** min(failures - 1, 60), self.longest) * random.uniform(0.5, 1)
-        return max(planned, min(retry_after or 0.0, _MOST_PATIENT))
+        return max(planned, self.rest(retry_after))
+
+    def rest(self, retry_after: float | None) -> float:
+        """Seconds for which an endpoint that asked for it is left alone, be there another try of the event or not."""
+        return min(retry_after or 0.0, _MOST_PATIENT)

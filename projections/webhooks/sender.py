@@ -9,7 +9,6 @@ from contextlib import aclosing, asynccontextmanager
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
-from ipaddress import ip_address
 from typing import cast
 
 import httpx
@@ -18,7 +17,7 @@ from ...domain import InvalidInput
 from ...infrastructure.stopwatch import Stopwatch
 from ...infrastructure.webhooks import Attempt, Target, failed, sign
 from ..cloud_events import STRUCTURED
-from .addresses import Guard, check_url, host_of
+from .addresses import Guard, check_url, host_of, is_address
 from .messages import Message
 
 _KEPT = 1_000
@@ -63,7 +62,7 @@ class Sender:
 
     async def _post(self, line: httpx.AsyncClient, target: Target, message: Message, answer: _Answer) -> None:
         url = check_url(target.url)
-        addresses = await self.guard.find(url)
+        addresses = await self.guard.find(url, target.ledger)
         for address in addresses:
             try:
                 await self._post_to(line, url, address, self.timeout / len(addresses), target, message, answer)
@@ -101,7 +100,7 @@ class Sender:
             headers=headers,
             content=message.body,
             timeout=httpx.Timeout(self.timeout, connect=patience),
-            extensions={} if _is_address(host) else {"sni_hostname": host},  # whose certificate is asked for
+            extensions={} if is_address(host) else {"sni_hostname": host},  # whose certificate is asked for
         ) as response:
             answer.begin(response)
             async with aclosing(cast(AsyncGenerator[bytes], response.aiter_raw())) as chunks:
@@ -153,14 +152,6 @@ def _retry_after(response: httpx.Response) -> float | None:
         return float(text[:10])
     try:
         until = parsedate_to_datetime(text)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     return max(0.0, (until.replace(tzinfo=until.tzinfo or UTC) - datetime.now(UTC)).total_seconds())
-
-
-def _is_address(host: str) -> bool:
-    try:
-        ip_address(host)
-    except ValueError:
-        return False
-    return True

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import re
+import socket
 import time
 from collections.abc import Iterator
 from typing import Any
 
 import httpx
 import pytest
+from sqlalchemy import insert, select
 
-from execution_ledger.infrastructure import Settings
+from execution_ledger.api.client import LedgerClient
+from execution_ledger.api.client.calls import Call
+from execution_ledger.domain import StoreUnavailable
+from execution_ledger.infrastructure import Settings, create_sync_engine
+from execution_ledger.infrastructure.tables import webhook_endpoints
 from support import Database
 from support.http_service import make_client, running
 from support.receiver import LOOPBACK, Answer, Receiver, receiving
@@ -135,6 +141,32 @@ def test_a_webhook_is_changed_tested_and_removed(local: httpx.Client, receiver: 
         assert (answer.status_code, answer.json()["type"].rpartition(":")[2]) == (404, "unknown-webhook")
 
 
+def test_a_client_waits_as_long_as_a_webhook_may(
+    local: httpx.Client, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look_up = socket.getaddrinfo
+
+    def slowly(host: Any, *rest: Any, **more: Any) -> Any:
+        if host != "slow.example":
+            return look_up(host, *rest, **more)
+        time.sleep(1.2)
+        return look_up("127.0.0.1", *rest, **more)
+
+    monkeypatch.setattr(socket, "getaddrinfo", slowly)
+    receiver.answer = lambda _: Answer(500)
+    with LedgerClient(str(local.base_url), timeout=0.6) as client:
+        made = client.add_webhook(receiver.url.replace("127.0.0.1", "slow.example"))
+        name = made.endpoint.endpoint_id
+        assert client.change_webhook(name, {"url": receiver.url}).url == receiver.url
+        local.post("executions", json={"job_id": "a"})
+        until(local, f"webhooks/{name}", lambda each: each["dead_letters"] == 1)
+        receiver.answer = lambda _: Answer(204, wait=1.2)
+        assert client.test_webhook(name).delivered
+        assert client.replay_dead_letter(name, 1).delivered
+        with pytest.raises(StoreUnavailable):  # all else as long as it was told
+            client.send(Call("POST", f"webhooks/{name}/test", lambda _: None, repeatable=False))
+
+
 BAD: list[tuple[dict[str, Any], str]] = [
     ({}, "url"),
     ({"url": "ftp://example.com/"}, "url"),
@@ -173,7 +205,9 @@ def test_a_bad_change_is_refused_by_field(local: httpx.Client, receiver: Receive
     ):
         answer = local.patch(f"webhooks/{name}", json=body)
         assert (answer.status_code, answer.json()["field"]) == (422, field), answer.text
-    assert local.post(f"webhooks/{name}/rotate-secret", json={"overlap": -1}).json()["field"] == "overlap"
+    for overlap in (-1, 30 * 86_400 + 1):
+        refused = local.post(f"webhooks/{name}/rotate-secret", json={"overlap": overlap})
+        assert (refused.status_code, refused.json()["field"]) == (422, "overlap")
     assert local.get("webhooks").json() == before
 
 
@@ -195,6 +229,17 @@ def test_the_numbers_tell_of_deliveries(local: httpx.Client, receiver: Receiver)
         f"execution_ledger_webhook_dead_letters{labels} 1.0",
     ):
         assert line in page.splitlines(), page
+
+
+def test_the_numbers_tell_of_every_webhook_there_is(local: httpx.Client, database: Database) -> None:
+    add(local, "https://93.184.216.34/")
+    engine = create_sync_engine(database.url)
+    with engine.begin() as connection:
+        row = connection.execute(select(webhook_endpoints)).one()._asdict()
+        connection.execute(insert(webhook_endpoints), [row | {"ledger_id": f"l{number}"} for number in range(1_000)])
+    engine.dispose()
+    page = httpx.get(f"{str(local.base_url).removesuffix('/api/v1/')}/metrics", trust_env=False).text
+    assert page.count("execution_ledger_webhook_enabled{") == 1_001
 
 
 def test_a_service_may_leave_delivering_to_others(settings: Settings, receiver: Receiver) -> None:

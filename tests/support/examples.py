@@ -4,15 +4,9 @@ from __future__ import annotations
 
 import os
 
-import pytest
-
 _FACTOR = float(os.environ.get("EXECUTION_LEDGER_TEST_EXAMPLES", "0.5"))
 
 
 def examples(number: int) -> int:
     """As many as this run can afford."""
     return max(1, round(number * _FACTOR))
-
-
-LEAN = pytest.mark.store("sqlite") if _FACTOR < 1 else pytest.mark.store("sqlite", "postgresql")
-"""Of tests that take long on each store: an ordinary run has them on one, `make soak` on both."""

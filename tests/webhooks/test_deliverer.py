@@ -6,24 +6,47 @@ import asyncio
 import random
 import threading
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from execution_ledger.domain import InvalidInput, UnknownDeadLetter, UnknownWebhook
 from execution_ledger.infrastructure import GroupWriter
+from execution_ledger.infrastructure.event_store import utc_now
 from execution_ledger.infrastructure.short_transactions import transact
-from execution_ledger.infrastructure.webhooks import Due, Endpoint, advance, claim, find_due, release
+from execution_ledger.infrastructure.tables import webhook_endpoints
+from execution_ledger.infrastructure.webhooks import (
+    Due,
+    Endpoint,
+    advance,
+    bury,
+    claim,
+    fail,
+    failed,
+    find_due,
+    release,
+)
 from execution_ledger.projections import Heads
+from execution_ledger.projections.engine.feed import read_page
 from execution_ledger.projections.webhooks import Deliverer, Guard, Retries, Sender, WebhookControl, deliverer
-from support.examples import LEAN
 from support.receiver import OK, Answer, Delivery, Receiver, receiving
 from support.writers import create, note, update
 
-pytestmark = LEAN
-
 MakeDeliverer = Callable[..., Deliverer]
+Do = Callable[..., Awaitable[Any]]
+
+
+@pytest.fixture
+def do(engine: AsyncEngine) -> Do:
+    """Calls a function of the store in a transaction."""
+
+    async def do(work: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
+        return await transact(engine, lambda connection: work(connection, *arguments, **options))
+
+    return do
 
 
 async def write(writer: GroupWriter, number: int, ledger: str = "default") -> None:
@@ -90,6 +113,34 @@ async def test_all_that_was_ever_recorded_is_sent_where_it_is_asked_for(
     async with make_deliverer().running():
         await until(reached(control, endpoint, 45))
     assert [each.position for each in receiver.deliveries] == list(range(1, 46))
+
+
+@pytest.mark.parametrize("types", [None, ["noted"]])
+async def test_large_events_are_not_held_together(
+    control: WebhookControl,
+    make_deliverer: MakeDeliverer,
+    writer: GroupWriter,
+    receiver: Receiver,
+    monkeypatch: pytest.MonkeyPatch,
+    types: list[str] | None,
+) -> None:
+    held: list[int] = []
+
+    def read(*arguments: Any, **options: Any) -> Any:
+        upto, events = read_page(*arguments, **options)
+        held.append(len(events))
+        return upto, events
+
+    monkeypatch.setattr(deliverer, "read_page", read)
+    monkeypatch.setattr(deliverer, "_SIZE", 2_500)
+    await writer.execute(create("a"))
+    for size in (1_000, 1_000, 1_000, 9_000, 9_000, 10, 10, 10):
+        await writer.execute(note("a", "x" * size))
+    endpoint, _ = await control.add("default", receiver.url, after=0, types=types)
+    async with make_deliverer().running():
+        await until(reached(control, endpoint, 9))
+    assert [each.position for each in receiver.deliveries] == list(range(2 if types else 1, 10))
+    assert [number for number in held if number] == [2 if types else 3, 1, 1, 1, 3]
 
 
 async def test_an_endpoint_is_sent_the_types_that_it_asked_for_of_its_own_ledger(
@@ -166,6 +217,22 @@ async def test_after_the_last_try_an_event_is_a_dead_letter_and_the_next_one_goe
     assert (letter.position, letter.type, letter.job_id, letter.tries) == (2, "execution.noted", "a", 3)
     assert (letter.status, letter.error) == (422, "answered 422 Unprocessable Entity")
     assert letter.response == "I do not like 2"
+
+
+async def test_whoever_asks_at_the_last_try_to_be_left_alone_is(
+    control: WebhookControl, make_deliverer: MakeDeliverer, writer: GroupWriter, receiver: Receiver
+) -> None:
+    endpoint, _ = await control.add("default", receiver.url, after=0)
+    receiver.answer = lambda _: Answer(429, {"Retry-After": "600"})
+    async with make_deliverer(retries=Retries(1, 0.01, 0.01)).running():
+        await write(writer, 3)
+        (letter,) = await until(dead(control, endpoint, 1))
+        await asyncio.sleep(0.3)
+    found = await control.find("default", endpoint.endpoint_id)
+    assert [each.position for each in receiver.deliveries] == [1]
+    assert (found.position, found.lag, found.failures) == (1, 2, 0)
+    assert found.next_try_at is not None
+    assert 590 < (found.next_try_at - letter.failed_at).total_seconds() <= 600
 
 
 async def test_dead_letters_are_replayed_dropped_and_paged(
@@ -309,6 +376,25 @@ async def test_a_secret_is_replaced_with_and_without_an_overlap(
     assert len(latest.headers["webhook-signature"].split()) == 1
 
 
+async def test_an_old_secret_is_told_while_it_counts_and_forgotten_with_the_next_turn(
+    control: WebhookControl, do: Do, writer: GroupWriter, receiver: Receiver
+) -> None:
+    endpoint, old = await control.add("default", receiver.url, after=0)
+    await write(writer, 1)
+    await control.rotate("default", endpoint.endpoint_id, overlap=3_600)
+    (due,) = await do(find_due, 10)
+    turn = await do(claim, due, 60)
+    assert old in turn.target.secrets
+    await do(release, turn)
+    over = webhook_endpoints.update().values(earlier_secret_until=utc_now() - timedelta(seconds=1))
+    await do(lambda connection: connection.execute(over))
+    assert (await control.find("default", endpoint.endpoint_id)).earlier_secret_until is None
+    turn = await do(claim, due, 60)
+    assert old not in turn.target.secrets
+    kept = select(webhook_endpoints.c.earlier_secret, webhook_endpoints.c.earlier_secret_until)
+    assert await do(lambda connection: tuple(connection.execute(kept).one())) == (None, None)
+
+
 async def test_a_receiver_that_fails_at_random_gets_every_event_at_least_once_and_none_ahead_of_its_time(
     control: WebhookControl, make_deliverer: MakeDeliverer, writer: GroupWriter, receiver: Receiver, hasty: Sender
 ) -> None:
@@ -355,6 +441,25 @@ async def test_a_slow_endpoint_keeps_no_other_one_waiting(
     assert len(receiver.deliveries) == 20
 
 
+async def test_ledgers_with_many_endpoints_that_do_not_answer_keep_no_other_one_waiting(
+    control: WebhookControl, make_deliverer: MakeDeliverer, writer: GroupWriter, receiver: Receiver
+) -> None:
+    await control.add("quiet", receiver.url, after=0)
+    answered = threading.Event()
+    with receiving() as slow:
+        slow.answer = lambda _: (answered.wait(60), OK)[1]
+        async with make_deliverer(turns=10).running():
+            for ledger, upto in (("noisy", 5), ("louder", 8)):
+                for _ in range(9):
+                    await control.add(ledger, slow.url, after=0)
+                await write(writer, 3, ledger)
+                await asyncio.to_thread(slow.wait_for, upto)
+            await write(writer, 3, "quiet")
+            await asyncio.to_thread(receiver.wait_for, 3)
+            assert [each.event["ledger"] for each in slow.deliveries] == ["noisy"] * 5 + ["louder"] * 3
+            answered.set()
+
+
 @pytest.mark.parametrize("bound", [{"_TURN": 5}, {"_LONG": 0.05}], ids=["events", "seconds"])
 async def test_where_fewer_turns_are_allowed_each_endpoint_has_its_own_in_time(
     control: WebhookControl,
@@ -379,15 +484,11 @@ async def test_where_fewer_turns_are_allowed_each_endpoint_has_its_own_in_time(
 
 
 async def test_a_turn_is_one_processs_at_a_time_and_what_it_notes_too_late_changes_nothing(
-    control: WebhookControl, engine: AsyncEngine, writer: GroupWriter, receiver: Receiver
+    control: WebhookControl, do: Do, writer: GroupWriter, receiver: Receiver
 ) -> None:
     await write(writer, 3)
     endpoint, _ = await control.add("default", receiver.url, after=0)
     due = Due("default", endpoint.endpoint_id)
-
-    async def do(work: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
-        return await transact(engine, lambda connection: work(connection, *arguments, **options))
-
     assert await do(find_due, 10) == [due]
     turn = await do(claim, due, 60)
     assert turn.position == 0
@@ -406,6 +507,46 @@ async def test_a_turn_is_one_processs_at_a_time_and_what_it_notes_too_late_chang
     assert await do(advance, later, 3, 60, delivered=False)
     await do(release, later)
     assert await do(find_due, 10) == []
+
+
+async def test_whoever_looked_before_a_failure_does_not_try_sooner_than_it_was_asked_to(
+    control: WebhookControl, do: Do, writer: GroupWriter, receiver: Receiver
+) -> None:
+    await write(writer, 1)
+    await control.add("default", receiver.url, after=0)
+    (mine,), (yours,) = await do(find_due, 10), await do(find_due, 10)
+    turn = await do(claim, mine, 60)
+    await do(fail, turn, failed("answered 503", 0.1, status=503, retry_after=600), 600)
+    await do(release, turn)
+    assert await do(claim, yours, 60) is None
+    assert await do(find_due, 10) == []
+
+
+async def test_each_note_prolongs_the_turn(
+    control: WebhookControl, do: Do, writer: GroupWriter, receiver: Receiver
+) -> None:
+    await write(writer, 3)
+    await control.add("default", receiver.url, after=0)
+    (due,) = await do(find_due, 10)
+    turn = await do(claim, due, -1)  # as if its time were over
+    assert await do(advance, turn, 1, 60, delivered=True)
+    assert await do(find_due, 10) == []
+    assert await do(advance, turn, 1, -1, delivered=True)
+    assert await do(bury, turn, 2, failed("answered 500", 0.1), 3, 60)
+    assert await do(find_due, 10) == [], "an event that died"
+
+
+async def test_of_each_ledger_one_is_due_before_a_second_one_of_any(
+    control: WebhookControl, do: Do, writer: GroupWriter, receiver: Receiver
+) -> None:
+    noisy = [await control.add("noisy", receiver.url, after=0) for _ in range(5)]
+    quiet, _ = await control.add("quiet", receiver.url, after=0)
+    for ledger in ("noisy", "quiet"):
+        await write(writer, 1, ledger)
+    assert await do(find_due, 2) == [
+        Due("noisy", noisy[0].endpoint.endpoint_id), Due("quiet", quiet.endpoint_id),
+    ]  # fmt: skip
+    assert len(await do(find_due, 10)) == 6
 
 
 async def test_what_is_under_way_at_the_end_is_noted(
@@ -459,6 +600,11 @@ async def test_wrong_input_is_refused_by_field_and_nothing_is_written(
         await control.add("default", f"{receiver.url}/{number}")
     with pytest.raises(InvalidInput, match="has 100 webhooks already"):
         await control.add("default", receiver.url)
+    (endpoint, *_) = await control.list()
+    for overlap in (-1, 30 * 86_400 + 1, 1e300, float("inf")):
+        with pytest.raises(InvalidInput, match="overlap: "):
+            await control.rotate("default", endpoint.endpoint_id, overlap=overlap)
+    assert (await control.rotate("default", endpoint.endpoint_id, overlap=30 * 86_400)).endpoint.earlier_secret_until
     assert len({each.endpoint_id for each in await control.list()}) == 100
     with pytest.raises(UnknownWebhook, match="no webhook 'nobody' in ledger 'red'"):
         await control.find("red", "nobody")

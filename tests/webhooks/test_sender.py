@@ -27,7 +27,7 @@ MESSAGE = Message("msg_1", b'{"n":1}', None)
 
 
 def target(url: str, *secrets: str) -> Target:
-    return Target(url=url, secrets=secrets or (SECRET,))
+    return Target(ledger="default", url=url, secrets=secrets or (SECRET,))
 
 
 async def test_a_message_is_a_cloud_event_that_the_library_of_the_standard_verifies(
@@ -134,7 +134,18 @@ async def test_what_is_no_http_is_told(sender: Sender, receiver: Receiver) -> No
 
 @pytest.mark.parametrize(
     ("header", "seconds"),
-    [("7", 7), ("0", 0), ("99999999999999", 9_999_999_999), ("soon", None), ("", None), ("-1", None)],
+    [
+        ("7", 7),
+        ("0", 0),
+        ("99999999999999", 9_999_999_999),
+        ("soon", None),
+        ("", None),
+        ("-1", None),
+        ("Wed, 21 Oct 99999999999999999999 07:28:00 GMT", None),
+        ("Wed, 21 Oct 2015 99:28:00 GMT", None),
+        ("Wed, 21 Oct 2015 07:28:00 +99999999999999", None),
+        ("Mon, 01 Jan 0001 00:00:00 +2359", 0),
+    ],
 )
 async def test_an_endpoint_may_ask_to_be_left_alone(
     sender: Sender, receiver: Receiver, header: str, seconds: float | None
