@@ -31,7 +31,17 @@ export function withParams(changes, path = location.pathname, params = here.peek
 
 export const setParams = (changes, options = { replace: true }) => go(withParams(changes), options);
 
-export const runUrl = (jobId, params = {}) => withParams(params, `/run/${encodeURIComponent(jobId)}`, "");
+/** Where a run is shown. One called "." or ".." has no path, which browsers would take for a folder: the audit tells of it. */
+export const runUrl = (jobId, params = {}) =>
+  /^\.\.?$/.test(jobId) ? withParams({ job_id: jobId }, "/audit", "") : withParams(params, `/run/${encodeURIComponent(jobId)}`, "");
+
+let list = "/";
+here.subscribe(({ path }) => {
+  if (path === "/") list = path + location.search;
+});
+
+/** The list of all runs, filtered as it was when it was left. */
+export const listUrl = () => list;
 
 /** Links inside the page change the view; whatever else a click means is left to the browser. */
 document.addEventListener("click", (event) => {

@@ -10,8 +10,12 @@ import { Changes } from "../ui/changes.js";
 export function Moments({ model }) {
   const { params } = here.value;
   const last = model.last.value;
-  const from = Math.min(Number(params.get("from")) || 1, last);
-  const to = Math.min(Number(params.get("to")) || last, last);
+  const version = (name, otherwise) => {
+    const given = Number(params.get(name) ?? otherwise);
+    return Math.min(last, Math.max(0, Math.round(Number.isNaN(given) ? otherwise : given)));
+  };
+  const from = version("from", 1);
+  const to = version("to", last);
   const found = useResource(
     (signal) => (last ? get(executionPath(model.jobId, "/diff"), { before: from, after: to }, { signal }) : null),
     [from, to, last],
@@ -33,7 +37,7 @@ export function Moments({ model }) {
           ${found.data.steps.length > 0 &&
           html`<h3>Steps</h3><ul class="plain-list">
             ${found.data.steps.slice(0, 200).map(
-              (step) => html`<li key=${step.version}><span class="muted number">${step.version}</span> ${step.name ?? step.step_id} ${eventName(step.kind)}
+              (step) => html`<li class="relative" key=${step.version}><span class="muted number">${step.version}</span> ${step.name ?? step.step_id} ${eventName(step.kind)}
                 ${step.outcome && html` <${Status} status=${step.outcome} quiet />`} <${Time} at=${step.at} /></li>`,
             )}
           </ul>`}
@@ -72,8 +76,8 @@ export function OtherRun({ model }) {
       </form>
       ${!other && siblings.data?.length > 0 &&
       html`<h3>Other runs of “${name}”</h3><ul class="plain-list">${siblings.data.map(
-        (run) => html`<li key=${run.job_id}><button class="button small" onClick=${() => setParams({ other: run.job_id })}>Compare</button>
-          <span class="mono">${run.job_id}</span> <${Status} status=${run.status} quiet /> <${Time} at=${run.created_at} /></li>`,
+        (run) => html`<li class="relative" key=${run.job_id}><button class="button small" onClick=${() => setParams({ other: run.job_id })}>Compare</button>
+          <span class="mono clip">${run.job_id}</span> <${Status} status=${run.status} quiet /> <${Time} at=${run.created_at} /></li>`,
       )}</ul>`}
       ${!other && siblings.data?.length === 0 && html`<${Empty} title="Choose another run">Two runs of the same job tell where they part.<//>`}
       ${found.problem && html`<${Failure} problem=${found.problem} />`}

@@ -1,12 +1,12 @@
 // One run: how it went, as it was at any moment, and why.
 import { html, useEffect, useMemo } from "../html.js";
-import { apiPath, executionPath, get } from "../api.js";
+import { apiPath, executionPath, get, session } from "../api.js";
 import { secondsOf } from "../format.js";
 import { useKeys } from "../keys.js";
 import { listen } from "../live.js";
 import { LiveMark } from "../livemark.js";
 import { useLater, useNow, useResource } from "../resource.js";
-import { go, here, runUrl, setParams } from "../router.js";
+import { go, here, listUrl, runUrl, setParams } from "../router.js";
 import { isActive } from "../statuses.js";
 import { CopyButton, Duration, Empty, Failure, Loading, Status, Time } from "../ui/basics.js";
 import { EventChange } from "../run/change.js";
@@ -18,6 +18,7 @@ import { Gantt } from "../run/gantt.js";
 import { RunModel } from "../run/moment.js";
 import { Player } from "../run/player.js";
 import { State } from "../run/state.js";
+import { Asks } from "../run/why.js";
 
 const TABS = [
   { id: "state", title: "State", view: State },
@@ -46,7 +47,7 @@ export function Run({ jobId }) {
   useKeys("Run", {
     j: ["Next event", () => model.moveTo(model.at.peek() + 1)],
     k: ["Previous event", () => model.moveTo(model.at.peek() - 1)],
-    Escape: ["Back to now, then to all runs", () => (model.isNow.peek() ? go("/") : model.moveTo(null))],
+    Escape: ["Back to now, then to all runs", () => (model.isNow.peek() ? go(listUrl()) : model.moveTo(null))],
   });
   const run = model.shown.value;
   const problem = model.problem.value;
@@ -74,26 +75,30 @@ export function Run({ jobId }) {
 function Head({ model, run }) {
   const now = useNow(1000, isActive(run.status) && model.isNow.value);
   const creator = useResource(async () => (await get("executions", { id: run.id, creators: true })).creators?.[run.job_id] ?? null, [run.id]);
-  const url = () => location.origin + apiPath(executionPath(run.job_id), { version: model.version.peek() });
+  const curl = () => {
+    const url = location.origin + apiPath(executionPath(run.job_id), { version: model.stateVersion.peek() });
+    const key = session.peek()?.auth ? ' -H "Authorization: Bearer $EXECUTION_LEDGER_KEY"' : "";
+    return `curl${key} '${url.replaceAll("'", "%27")}'`;
+  };
   return html`
     <header class="run-head">
       <div class="run-title">
         <h1 class="clip" title=${run.run_name ?? run.job_id}>${run.run_name ?? run.job_id}</h1>
-        <${Status} status=${run.status} />
+        <${Asks} model=${model} field="status" tag="span"><${Status} status=${run.status} /><//>
         ${model.deleted.value && html`<b class="badge bad">deleted</b>`}
         ${model.isNow.value ? html`<${LiveMark} />` : html`<b class="badge then">as it was at event ${model.at.value}</b>`}
       </div>
       <div class="run-actions"><${Commands} model=${model} />
-        <${CopyButton} what="as curl" label="curl" text=${() => `curl '${url().replaceAll("'", "%27")}'`} />
+        <${CopyButton} what="as curl" label="curl" text=${curl} />
         <${CopyButton} what="JSON" label="JSON" text=${() => JSON.stringify(model.shown.peek(), null, 2)} />
       </div>
       <dl class="run-facts">
         <div><dt>Job</dt><dd class="mono clip">${run.job_id}</dd></div>
-        <div><dt>Created by</dt><dd>${creator.data ?? "–"}</dd></div>
-        <div><dt>Created</dt><dd><${Time} at=${run.created_at} /></dd></div>
+        <${Asks} model=${model} field="created_at" place="creator"><dt>Created by</dt><dd>${creator.data ?? "–"}</dd><//>
+        <${Asks} model=${model} field="created_at"><dt>Created</dt><dd><${Time} at=${run.created_at} /></dd><//>
         <div><dt>Duration</dt><dd><${Duration} seconds=${secondsOf(run, model.time.value ?? now)} /></dd></div>
-        <div><dt>Attempt</dt><dd class="number">${run.attempt}</dd></div>
-        ${run.parent_job_id && html`<div><dt>Parent</dt><dd class="clip"><a href=${runUrl(run.parent_job_id)}>${run.parent_job_id}</a></dd></div>`}
+        <${Asks} model=${model} field="attempt"><dt>Attempt</dt><dd class="number">${run.attempt}</dd><//>
+        ${run.parent_job_id && html`<${Asks} model=${model} field="parent_job_id"><dt>Parent</dt><dd class="clip"><a href=${runUrl(run.parent_job_id)}>${run.parent_job_id}</a></dd><//>`}
       </dl>
     </header>
   `;
