@@ -314,6 +314,9 @@ def test_what_a_value_tells_is_in_sight(open_page: Open, day: str) -> None:
 def test_the_first_moment_is_before_it_was_there(open_page: Open, day: str) -> None:
     page = open_page(f"{day}/run/{CLOSE}?tab=moments&to=1")
     page.get_by_label("From event").fill("0")
+    page.evaluate("history.replaceState(null, '', '?tab=moments&to=2'); dispatchEvent(new PopStateEvent('popstate'))")
+    expect(page.get_by_label("To event")).to_have_value("2")
+    expect(page.get_by_label("From event")).to_have_value("0")  # what is typed stays
     page.get_by_label("From event").press("Enter")
     expect(page).to_have_url(re.compile("from=0"))
     expect(page.get_by_label("From event")).to_have_value("0")

@@ -20,17 +20,11 @@ export function Moments({ model }) {
     (signal) => (last ? get(executionPath(model.jobId, "/diff"), { before: from, after: to }, { signal }) : null),
     [from, to, last],
   );
-  const field = (name, text, value) => html`
-    <div class="field"><label for=${`moment-${name}`}>${text}</label>
-      <div class="joined">
-        <input id=${`moment-${name}`} type="number" min="0" max=${last} value=${value}
-          onChange=${(event) => setParams({ [name]: event.currentTarget.value })} />
-        <button class="button small" onClick=${() => setParams({ [name]: model.at.peek() })}>The one shown</button>
-      </div></div>
-  `;
   return html`
     <div class="pad stack">
-      <div class="pair">${field("from", "From event", from)}${field("to", "To event", to)}</div>
+      <div class="pair">
+        <${Version} name="from" text="From event" value=${from} model=${model} /><${Version} name="to" text="To event" value=${to} model=${model} />
+      </div>
       ${found.problem ? html`<${Failure} problem=${found.problem} />` : !found.data ? html`<${Loading} />`
       : html`
           <${Changes} changes=${found.data.changes} labels=${[`Event ${from}`, `Event ${to}`]} />
@@ -43,6 +37,23 @@ export function Moments({ model }) {
           </ul>`}
         `}
     </div>
+  `;
+}
+
+/** What is typed stays until it is done, whatever is drawn again meanwhile. */
+function Version({ name, text, value, model }) {
+  const [typed, setTyped] = useState(null);
+  const set = (next) => {
+    setTyped(null);
+    setParams({ [name]: next });
+  };
+  return html`
+    <div class="field"><label for=${`moment-${name}`}>${text}</label>
+      <div class="joined">
+        <input id=${`moment-${name}`} type="number" min="0" max=${model.last.value} value=${typed ?? value}
+          onInput=${(event) => setTyped(event.currentTarget.value)} onChange=${(event) => set(event.currentTarget.value)} />
+        <button class="button small" onClick=${() => set(model.at.peek())}>The one shown</button>
+      </div></div>
   `;
 }
 
