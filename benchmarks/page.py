@@ -24,7 +24,7 @@ from execution_ledger.infrastructure import GroupWriter, Request
 from .facts import collect_facts
 from .fill import Runs, fill
 from .http_load import Connection
-from .page_scripts import FIRST, PAN, SCROLL, SEARCH, SLIDE
+from .page_scripts import FIRST, PAN, SCROLL, SEARCH, SLIDE, TIMELINE
 from .results import Result
 from .scale import QUICK, Scale
 from .service import serving
@@ -33,8 +33,8 @@ from .tables import table
 
 from support.chromium import FLAGS, find_chromium  # isort: skip (`stores` says where that is)
 
-RUNS, EVENTS = (10_000, 1_000_000), (1_000, 50_000)
-QUICK_RUNS, QUICK_EVENTS = (60,), (30,)
+RUNS, EVENTS, STEPS = (10_000, 1_000_000), (1_000, 50_000), (1_000, 12_000)
+QUICK_RUNS, QUICK_EVENTS, QUICK_STEPS = (60,), (30,), (20,)
 _LANES = 9_000
 _FRAMES = 120
 _BEGIN = 1_767_225_600
@@ -54,11 +54,15 @@ the highest; each round opens a new browser context, so that nothing is cached.
 - **search**: from a key until the rows that begin so are shown, without the 180 ms for which the page waits for the
   next key.
 - **lanes**: the time between two frames while up to 9,000 runs are moved.
+- **whole timeline**: from the start of the navigation until the timeline tells of every step and of the end of the run.
+- **timeline, a frame**: the time between two frames while the steps are scrolled as the lists are.
 - **slider step**: from the input until the state of another moment, anywhere in the run, and its event are shown.
 """
 
 
-async def measure(runs: Sequence[int], events: Sequence[int], scale: Scale, console: Console) -> str:
+async def measure(
+    runs: Sequence[int], events: Sequence[int], steps: Sequence[int], scale: Scale, console: Console
+) -> str:
     """All rounds over all sizes, as a report."""
     results: list[Result] = []
     with start_stores(fsync=scale.fsync) as stores:
@@ -73,13 +77,17 @@ async def measure(runs: Sequence[int], events: Sequence[int], scale: Scale, cons
                 results += await _over(url, browser, scale, f"{number:,} runs", _ask_runs, number, console)
             for number in events:
                 url = stores.create(POSTGRESQL)
-                await _write_run(url, number)
+                await _write(url, _events(number))
                 results += await _over(url, browser, scale, f"a run of {number:,} events", _ask_run, number, console)
+            for number in steps:
+                url = stores.create(POSTGRESQL)
+                await _write(url, _steps(number))
+                results += await _over(url, browser, scale, f"a run of {number:,} steps", _ask_steps, number, console)
             await browser.close()
     return _report(results, facts)
 
 
-async def _write_run(url: str, events: int) -> None:
+def _events(events: int) -> list[Command]:
     """A run of so many: messages, in every ten a note, in every hundred a step."""
     commands: list[Command] = [Create.of({"job_id": "run-1", "run_name": "long", "status": "running"})]
     for version in range(2, events + 1):
@@ -91,8 +99,24 @@ async def _write_run(url: str, events: int) -> None:
             commands.append(Note.of(f"line {version}", source="stdout"))
         else:
             commands.append(Update.of({"message": f"row {version}"}))
+    return commands
+
+
+def _steps(steps: int) -> list[Command]:
+    """A run of so many, ten inside each outer one, that has ended: two events for each."""
+    commands: list[Command] = [Create.of({"job_id": "run-1", "run_name": "rich", "status": "running"})]
+    for begin in range(0, steps, 11):
+        inner = [f"step-{at}" for at in range(begin + 1, min(begin + 11, steps))]
+        commands.append(StartStep.of(f"step-{begin}"))
+        for name in inner:
+            commands += [StartStep.of(name, parent_step_id=f"step-{begin}"), FinishStep.of(name)]
+        commands.append(FinishStep.of(f"step-{begin}"))
+    return [*commands, Update.of({"status": "completed"})]
+
+
+async def _write(url: str, commands: Sequence[Command]) -> None:
     async with GroupWriter(url) as writer:
-        for at in range(0, events, 1_000):
+        for at in range(0, len(commands), 1_000):
             await writer.execute_together([Request("default", "run-1", each) for each in commands[at : at + 1_000]])
 
 
@@ -159,6 +183,17 @@ async def _ask_run(page: Page, address: str, events: int, number: int) -> dict[s
     }
 
 
+async def _ask_steps(page: Page, address: str, steps: int, number: int) -> dict[str, float]:
+    await page.goto(f"{address}/run/run-1", wait_until="commit")
+    whole = await page.evaluate(TIMELINE, f"Completed . {steps:,} steps")
+    scrolled = await page.evaluate(SCROLL, [".gantt-scroll", _FRAMES])
+    return {
+        "whole timeline": whole,
+        "timeline, a frame": median(scrolled),
+        "timeline, the longest frame": max(scrolled),
+    }
+
+
 def _iso(seconds: int) -> str:
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%SZ}"
 
@@ -192,8 +227,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--quick", action="store_true", help="just try it: the numbers mean nothing")
     parser.add_argument("--output", type=Path, default=Path(__file__).parent / "PAGE.md")
     options = parser.parse_args(arguments)
-    runs, events, scale = (QUICK_RUNS, QUICK_EVENTS, QUICK) if options.quick else (RUNS, EVENTS, Scale())
-    report = asyncio.run(measure(runs, events, scale, Console()))
+    sizes, scale = (
+        ((QUICK_RUNS, QUICK_EVENTS, QUICK_STEPS), QUICK) if options.quick else ((RUNS, EVENTS, STEPS), Scale())
+    )
+    report = asyncio.run(measure(*sizes, scale, Console()))
     options.output.write_text(report, encoding="utf-8")
 
 

@@ -6,6 +6,11 @@ FIRST = """(selector) => new Promise((done) => {
     const look = () => document.querySelector(selector) ? done(performance.now()) : requestAnimationFrame(look);
     look();
 })"""
+TIMELINE = """(told) => new Promise((done) => {
+    const look = () => document.querySelector('.gantt canvas')?.ariaLabel?.includes(told)
+        ? done(performance.now()) : requestAnimationFrame(look);
+    look();
+})"""
 SCROLL = """([selector, frames]) => new Promise((done) => {
     const list = document.querySelector(selector);
     const times = [];

@@ -33,7 +33,6 @@ from ...projections import (
     Spans,
     Statistics,
     StatisticsFilters,
-    StatusSpan,
     TouchedRun,
 )
 from ..http.commands import COMMANDS
@@ -254,14 +253,15 @@ def frames(
     return Call("GET", path_of(job_id, "replay"), _frames, query)
 
 
-def spans(job_id: str) -> Call[Spans | None]:
-    """Its statuses and steps as stretches of time."""
+def spans(job_id: str, *, limit: int = 10_000, from_version: int = 1, steps: bool = True) -> Call[Spans | None]:
+    """Its statuses and steps as stretches of time, a page at a time."""
 
     def read(response: httpx.Response) -> Spans:
         body = msgspec.json.decode(response.content)
-        return Spans(msgspec.convert(body["statuses"], list[StatusSpan]), nested_steps(body["steps"]))
+        return msgspec.convert({**body, "steps": nested_steps(body["steps"])}, Spans)
 
-    return Call("GET", path_of(job_id, "spans"), read, missing=True)
+    query = {"limit": limit, "from_version": from_version, "steps": steps}
+    return Call("GET", path_of(job_id, "spans"), read, query, missing=True)
 
 
 def diff(

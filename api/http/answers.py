@@ -20,6 +20,7 @@ from ...projections import (
     FieldChange,
     ProjectionStatus,
     Statistics,
+    StepEnd,
     TouchedRun,
 )
 from .schemas import DESCRIPTIONS, field_type
@@ -130,12 +131,20 @@ class StepTime(Answer):
     seconds: float | None
 
 
+StepEndAnswer = struct_model(StepEnd, "StepEndAnswer")
+
+
 class SpansAnswer(Answer):
-    """An execution as stretches of time."""
+    """An execution as stretches of time, or a page of it: each is on the page on which it begins."""
 
     job_id: str
-    statuses: list[StatusTime]
+    version: int = Field(description="The last event of which this tells.")
+    statuses: list[StatusTime] = Field(description="The last one lasts until a later page tells of another.")
     steps: list[StepTime] = Field(description="In order of their start; those inside another one right after it.")
+    ended: list[StepEndAnswer] = Field(  # type: ignore[valid-type]
+        description="Ends of steps that began on an earlier page."
+    )
+    next_version: int | None = Field(description="`from_version` for the page that follows; null on the last one.")
 
 
 class TimelineAnswer(Answer):

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 from ...domain import FIELDS
 from ...domain.limits import KEY_LENGTH
 from ...projections.audit import TYPES
+from ...projections.replay.queries import MAX_LIMIT
 from ...projections.statistics.failure_reasons import MAX_LENGTH
 from .schemas import Outcome, Status, Time, TraceId, one_of
 
@@ -83,6 +84,19 @@ class TimelineQuery(_Query):
 
     limit: int = Field(MAX_PAGE, ge=1, le=MAX_PAGE)
     from_version: int = Field(1, ge=1, le=2**63 - 1, description="`next_version` of the page before.")
+
+
+class SpansQuery(_Query):
+    """Which part of the spans."""
+
+    limit: int = Field(MAX_LIMIT, ge=1, le=MAX_LIMIT, description="Events that begin or end a span.")
+    from_version: int = Field(
+        1,
+        ge=1,
+        le=2**63 - 1,
+        description="`next_version` of the page before, or its `version` plus one for what was added.",
+    )
+    steps: bool = Field(True, description="Whether to tell of the steps, too.")
 
 
 Clock = Annotated[Literal["recorded", "occurred"], Field(description="By the ledger's clock, or the reporters'.")]

@@ -10,7 +10,7 @@ from fastapi import Response
 
 from ...domain import FIELDS
 from ...infrastructure import EXECUTIONS, ExecutionHistory, ExecutionRepository, Root
-from ...projections import LedgerSummary, ProjectionStatus, RecordedEvent, StatusSpan, StepSpan, Timeline
+from ...projections import LedgerSummary, ProjectionStatus, RecordedEvent, Spans, StatusSpan, StepSpan, Timeline
 from .problems import existing
 
 
@@ -78,10 +78,17 @@ def timeline_response(timeline: Timeline | None) -> Response:
     body = {
         "job_id": timeline.job_id,
         "events": [event_body(event) for event in timeline.events],
-        **spans_body(timeline.statuses, timeline.steps),
+        **_spans_body(timeline.statuses, timeline.steps),
         "next_version": timeline.next_version,
     }
     return json_response(body)
+
+
+def spans_response(job_id: str, spans: Spans | None) -> Response:
+    """A `SpansAnswer`; a problem where there is none."""
+    spans = existing(spans)
+    body = {"job_id": job_id, "version": spans.version, **_spans_body(spans.statuses, spans.steps)}
+    return json_response(body | {"ended": spans.ended, "next_version": spans.next_version})
 
 
 def ledger_response(summary: LedgerSummary, statuses: Iterable[ProjectionStatus]) -> Response:
@@ -108,7 +115,7 @@ def event_body(event: RecordedEvent) -> dict[str, Any]:
     return {"ledger": body.pop("ledger_id"), "stream_id": body.pop("execution_id"), **body}
 
 
-def spans_body(statuses: Iterable[StatusSpan], steps: list[StepSpan]) -> dict[str, Any]:
+def _spans_body(statuses: Iterable[StatusSpan], steps: list[StepSpan]) -> dict[str, Any]:
     """The members `statuses` and `steps`."""
     timed = [msgspec.structs.asdict(span) | {"seconds": span.seconds} for span in statuses]
     return {"statuses": timed, "steps": list(_flat(steps))}

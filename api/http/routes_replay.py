@@ -16,8 +16,8 @@ from .authentication import READ
 from .dependencies import ExecutionId, LedgerName, Replay, get_ledger
 from .headers import Route
 from .problems import existing
-from .query_schemas import CompareQuery, DiffQuery, ExplainQuery, ReplayQuery, TimelineQuery
-from .responses import event_body, json_response, row_body, spans_body
+from .query_schemas import CompareQuery, DiffQuery, ExplainQuery, ReplayQuery, SpansQuery, TimelineQuery
+from .responses import event_body, json_response, row_body, spans_response
 from .sse import message, sse_response
 
 router = APIRouter(prefix="/executions/{execution_id}", tags=["executions"], route_class=Route)
@@ -48,11 +48,9 @@ async def list_execution_events(
     response_model=SpansAnswer,
     responses=problem_docs.NOT_FOUND,
 )
-async def get_spans(execution_id: ExecutionId, replay: Replay) -> Response:
-    """Of the whole run, as far as its first 10,000 events tell that begin or end one."""
-    existing(await replay.state_at(execution_id))
-    spans = await replay.spans(execution_id)
-    return json_response({"job_id": execution_id, **spans_body(spans.statuses, spans.steps)})
+async def get_spans(execution_id: ExecutionId, query: Annotated[SpansQuery, Query()], replay: Replay) -> Response:
+    """A page at a time, each on the page on which it begins; ends that lie on a later page are told there."""
+    return spans_response(execution_id, await replay.spans(execution_id, **query.model_dump()))
 
 
 @router.get(

@@ -34,6 +34,7 @@ from .reading import (
     UnknownExecution,
     Window,
     numbers_of,
+    whole_spans,
 )
 
 _POLL = 0.25
@@ -70,10 +71,10 @@ class DatabaseReader(Reader):
         execution = await self._find(job)
         job_id = execution.job_id if execution else job
         timeline = await self._replay.timeline(job_id, limit=limit, from_version=from_version)
-        if timeline is None:
+        spans = await whole_spans(self._replay.spans, job_id)
+        if timeline is None or spans is None:
             raise UnknownExecution(job=job, ledger=self._name)
         (first,) = await self._queries.events(1, newest_first=False, job_id=job_id)
-        spans = await self._replay.spans(job_id)
         return Story(execution, timeline, spans.statuses, spans.steps, first)
 
     async def diff(self, job: str, before: int | str, after: int | str | None, by: Any) -> Diff:

@@ -19,6 +19,7 @@ from ...projections import (
     LedgerSummary,
     Player,
     RecordedEvent,
+    Spans,
     Statistics,
     StatusSpan,
     StepSpan,
@@ -72,6 +73,16 @@ class Story(NamedTuple):
     statuses: list[StatusSpan]
     steps: list[StepSpan]
     first: RecordedEvent
+
+
+async def whole_spans(read: Callable[..., Awaitable[Spans | None]], job_id: str) -> Spans | None:
+    """The spans of all events of an execution, read page by page; None where there never was one."""
+    found = page = await read(job_id)
+    while found is not None and page is not None and page.next_version is not None:
+        page = await read(job_id, from_version=page.next_version)
+        if page is not None:
+            found.extend(page)
+    return found
 
 
 class LedgerFacts(NamedTuple):

@@ -22,6 +22,7 @@ from .reading import (
     UnknownExecution,
     Window,
     numbers_of,
+    whole_spans,
 )
 
 _PAGE = 1_000
@@ -73,7 +74,7 @@ class ServiceReader(Reader):
         execution = await self._find(job)
         job_id = execution.job_id if execution else job
         page = await self._client.execution_events(job_id, min(limit, _PAGE), from_version=from_version)
-        spans = await self._client.spans(job_id)
+        spans = await whole_spans(self._client.spans, job_id)
         if page is None or spans is None:
             raise UnknownExecution(job=job, ledger=(await self._client.summary()).ledger)
         events, following = page.events, page.next_version

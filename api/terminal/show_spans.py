@@ -23,7 +23,8 @@ def chart(
     """A bar for the whole run, colored by status, and one for each step below it, on the same scale."""
     rows = list(_flat(steps, 0))
     names = [Text("  " * depth + line(span.name)) for depth, span in rows[:_MAX_STEPS]]
-    label = min(max((name.cell_len for name in names), default=0), 28)
+    more = Text(f"… {len(rows) - _MAX_STEPS:,} more" if len(rows) > _MAX_STEPS else "", "dim")
+    label = min(max(name.cell_len for name in (*names, more)), 28)
     columns = console.width if console.is_terminal else 80
     width = max(_NARROW, min(_WIDE, columns - (label + 19 if rows else 2)))
     scale = _Scale(begin, end, width, ascii_only=console.options.ascii_only)
@@ -40,8 +41,8 @@ def chart(
         style = STATUS_STYLES.get(outcome, "")
         took = duration(((span.finished_at or end) - span.started_at).total_seconds())
         table.add_row(name, Text(symbol(outcome, console), style), took, Text(scale.bar(span), style))
-    if len(rows) > _MAX_STEPS:
-        table.add_row(Text(f"… {len(rows) - _MAX_STEPS} more", "dim"))
+    if more:
+        table.add_row(more)
     return table
 
 

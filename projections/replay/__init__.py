@@ -8,10 +8,11 @@ from .pacing import MonotonicClock, PlayClock
 from .player import Player, play_ledger, play_run
 from .queries import Diff, ReplayQueries
 from .reels import Frame
+from .run_spans import Spans, StepEnd
 from .spans import Gap, Span, StatusSpan, StepSpan, time_in_statuses
 from .state import State
 from .step_changes import StepChange
-from .timeline import Spans, Timeline
+from .timeline import Timeline
 
 __all__ = [
     "Change",
@@ -33,6 +34,7 @@ __all__ = [
     "State",
     "StatusSpan",
     "StepChange",
+    "StepEnd",
     "StepPair",
     "StepSpan",
     "Timeline",

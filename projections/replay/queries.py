@@ -24,9 +24,10 @@ from .diff import RowDiff, diff_rows
 from .explain import Explanation, explain
 from .history_at import history_at
 from .moments import Clock, Moment, check_clock
+from .run_spans import Spans, read_spans
 from .state import State, find_run, make_state, resolve
 from .step_changes import StepChange, step_changes
-from .timeline import Spans, Timeline, read_spans, read_timeline
+from .timeline import Timeline, read_timeline
 
 _T = TypeVar("_T")
 
@@ -142,10 +143,18 @@ class ReplayQueries:
             lambda connection: read_timeline(connection, self.ledger, key, from_version, limit, least)
         )
 
-    async def spans(self, job_id: str, *, limit: int = MAX_LIMIT) -> Spans:
-        """The statuses and steps of a whole run, made of the first `limit` events that begin or end one."""
-        key, limit = _key(job_id), check_int(limit, "limit", 1)
-        return await self._read(lambda connection: read_spans(connection, self.ledger, key, limit))
+    async def spans(
+        self, job_id: str, *, limit: int = MAX_LIMIT, from_version: int = 1, steps: bool = True
+    ) -> Spans | None:
+        """A page of the statuses and steps of a run, deleted ones included; None where there never was one.
+
+        It is made of the first `limit` events that begin or end one; `steps=False` leaves the steps out. Page on with
+        `from_version=` its `next_version`, or read what was added since from its `version` plus one on: each page costs
+        what it holds, and `extend` adds it to those before.
+        """
+        key = _key(job_id)
+        limit, begin = check_int(limit, "limit", 1, MAX_LIMIT), check_int(from_version, "from_version", 1)
+        return await self._read(lambda connection: read_spans(connection, self.ledger, key, begin, limit, steps=steps))
 
     async def _read(self, read: Callable[[Connection], _T]) -> _T:
         await wait_until_fresh(self.session, self.ledger, self._freshness)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 from sqlalchemy import Connection, func, or_, select
 
-from ...domain import stream_id
 from ...domain.status import TARGET_OF
 from ...infrastructure.codec import decode_event
 from ...infrastructure.entity import EXECUTIONS
@@ -20,7 +19,7 @@ from .diff import Change, diff_rows
 from .moments import Moment
 from .spans import Gap, SpanBuilder, StatusSpan, StepSpan, silences, status_spans, uncovered
 from .state import Resolved, Run, find_run, make_state, resolve
-from .step_changes import STEP_TYPES, read_pages
+from .step_changes import read_pages
 
 STATUS_TYPES = ("execution.created", "execution.corrected", *(f"execution.{name}" for name in TARGET_OF))
 _RUNNING = ("running", "stopping")
@@ -76,23 +75,6 @@ def read_timeline(
     if page:
         _Page(connection, ledger, run, timeline, page).fill(least_gap)
     return timeline
-
-
-class Spans(NamedTuple):
-    """The spans of a whole run."""
-
-    statuses: list[StatusSpan]
-    steps: list[StepSpan]
-    """The outermost ones, in order of their start."""
-
-
-def read_spans(connection: Connection, ledger: str, job_id: str, limit: int) -> Spans:
-    """The spans of a run, of its first `limit` events that begin or end one."""
-    builder = SpanBuilder()
-    events = read_pages(connection, ledger, stream_id(ledger, job_id), (*STATUS_TYPES, *STEP_TYPES))
-    for _, event in zip(range(limit), events, strict=False):
-        builder.add(_name(event), _at(event), decode_event(event, EXECUTIONS.catalog).data)
-    return Spans(builder.statuses, builder.steps)
 
 
 class _Page:

@@ -182,6 +182,9 @@ def test_what_it_writes_and_reads_is_what_the_repository_has(client: Any, servic
         assert client.get(other.id) is None
         queries = {
             "spans": lambda session: ReplayQueries(session, ledger=service.ledger).spans("a/b ü"),
+            "a page of spans": lambda session: ReplayQueries(session, ledger=service.ledger).spans(
+                "a/b ü", limit=2, from_version=4
+            ),
             "diff": lambda session: ReplayQueries(session, ledger=service.ledger).diff("a/b ü", 1, 4),
             "explain": lambda session: ReplayQueries(session, ledger=service.ledger).explain("a/b ü", "status"),
             "compare": lambda session: ReplayQueries(session, ledger=service.ledger).compare("a/b ü", "a/b ü"),
@@ -195,6 +198,7 @@ def test_what_it_writes_and_reads_is_what_the_repository_has(client: Any, servic
         }
         calls = {
             "spans": client.spans("a/b ü"),
+            "a page of spans": client.spans("a/b ü", limit=2, from_version=4),
             "diff": client.diff("a/b ü", 1, 4),
             "explain": client.explain("a/b ü", "status"),
             "compare": client.compare("a/b ü", "a/b ü"),

@@ -85,10 +85,26 @@ def test_events_differences_and_reasons_of_an_execution(story: httpx.Client) -> 
     assert (why["error"]["actor"], why["error"]["reason"], why["error"]["version"]) == ("bob", "it broke", 3)
     compared = get(story, "executions/a/compare", other="b")
     assert compared["first_divergence"]["where"] == "inputs"
-    for path in ("events", "diff?before=1", "explain", "compare?other=a"):
+    for path in ("events", "spans", "diff?before=1", "explain", "compare?other=a"):
         assert story.get(f"executions/nobody/{path}").status_code == 404
     assert story.get("executions/a/diff", params={"before": "5", "after": "2"}).json()["field"] == "before"
     assert story.get("executions/a/explain", params={"field": "color"}).json()["field"] == "field"
+
+
+def test_spans_are_read_by_pages(story: httpx.Client) -> None:
+    first = get(story, "executions/a/spans", limit=2)
+    assert [each["status"] for each in first["statuses"]] == ["pending", "running"]
+    assert (first["version"], first["next_version"], first["steps"]) == (2, 3, [])
+    begun = get(story, "executions/a/spans", limit=1, from_version=3)
+    ended = get(story, "executions/a/spans", limit=1, from_version=4)
+    (step,), (end,) = begun["steps"], ended["ended"]
+    assert (step["step_id"], step["outcome"]) == (end["step_id"], end["outcome"]) == ("s", "completed")
+    assert step["finished_at"] == end["finished_at"]
+    statuses = get(story, "executions/a/spans", steps=False)
+    assert [each["status"] for each in statuses["statuses"]] == ["pending", "running", "completed"]
+    assert (statuses["steps"], statuses["ended"], statuses["next_version"]) == ([], [], None)
+    for wrong in ({"limit": 0}, {"limit": 10_001}, {"from_version": 0}, {"steps": "some"}):
+        assert story.get("executions/a/spans", params=wrong).status_code == 422
 
 
 def messages(answer: httpx.Response) -> list[dict[str, str]]:

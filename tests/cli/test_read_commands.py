@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import signal
@@ -14,8 +15,15 @@ import psycopg
 import pytest
 from sqlalchemy import make_url
 
-from execution_ledger.domain import Tree
-from execution_ledger.infrastructure import ExecutionHistory, ExecutionRepository, Settings, migrate
+from execution_ledger.domain import Create, FinishStep, StartStep, Tree, Update
+from execution_ledger.infrastructure import (
+    ExecutionHistory,
+    ExecutionRepository,
+    GroupWriter,
+    Request,
+    Settings,
+    migrate,
+)
 from support.http_service import running
 
 from .conftest import Cli
@@ -147,6 +155,28 @@ def test_what_timeline_tells(cli_anywhere: Cli) -> None:
     assert answer["events"][0].keys() == _EVENT
     assert answer["steps"][0]["steps"][0]["seconds"] == 2
     assert [span["status"] for span in answer["statuses"]] == ["pending", "running", "failed"]
+
+
+def test_the_bars_of_a_run_rich_in_steps_are_of_all_of_it(cli: Cli) -> None:
+    migrate(cli.url)
+
+    async def many_steps() -> None:
+        async with GroupWriter(cli.url) as writer:
+            await writer.execute(Request("default", "rich", Create.of({"job_id": "rich", "status": "running"})))
+            await writer.execute(Request("default", "rich", StartStep.of("s0")))
+            inner = (StartStep.of(f"s{at}", parent_step_id="s0") for at in range(1, 10_050))
+            await writer.execute_many(Request("default", "rich", each) for each in inner)
+            await writer.execute(Request("default", "rich", FinishStep.of("s0", "failed")))
+            await writer.execute(Request("default", "rich", Update.of({"status": "completed"})))
+
+    asyncio.run(many_steps())
+    text = cli.text("timeline", "rich", "--limit", "1")
+    assert "… 10,000 more" in text
+    assert re.search(r"^running .* → completed", text, re.MULTILINE)
+    answer = cli.json("timeline", "rich", "--limit", "1")
+    assert [span["status"] for span in answer["statuses"]] == ["running", "completed"]
+    (outer,) = answer["steps"]
+    assert (outer["outcome"], len(outer["steps"])) == ("failed", 10_049)
 
 
 def test_what_ledger_tells(cli_anywhere: Cli) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
+import subprocess
 from collections.abc import Callable
 from datetime import UTC, datetime
 
@@ -255,3 +258,23 @@ def test_whoever_may_only_write_sees_that_they_may_not_read(open_page: Open, sec
     expect(page.get_by_text("Your key cannot read this")).to_be_visible()
     expect(page.get_by_role("navigation").get_by_role("link")).to_have_count(0)
     check(page)
+
+
+def test_a_copied_curl_asks_with_a_key(open_page: Open, secured: tuple[str, str]) -> None:
+    address, url = secured
+    _, secret = make_key(url, "read")
+    page = open_page(f"{address}/run/{CLOSE}?at=5", expected=(401,))
+    log_in(page, secret)
+    expect(page.get_by_text("as it was at event 5")).to_be_visible()
+    page.get_by_role("button", name="curl").click()
+    expect(page.get_by_text("as curl copied")).to_be_visible()
+    command = page.evaluate("navigator.clipboard.readText()")
+    assert secret not in command
+    run = subprocess.run(
+        ["/bin/sh", "-c", command],
+        env={"PATH": os.environ["PATH"], "EXECUTION_LEDGER_KEY": secret, "no_proxy": "*"},
+        capture_output=True,
+        check=True,
+        timeout=60,
+    )
+    assert json.loads(run.stdout)["version"] == 5

@@ -13,7 +13,7 @@ from sqlalchemy import Engine
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
 from execution_ledger.domain import FinishStep, Note, StartStep, Update, stream_id
-from execution_ledger.projections import ReplayQueries, Timeline, apply_diff, time_in_statuses
+from execution_ledger.projections import ReplayQueries, Spans, Timeline, apply_diff, time_in_statuses
 from execution_ledger.projections.replay import RowDiff
 from support.examples import examples
 from support.histories import COLUMNS, START, Told, exactly, fold, histories, ids, stored, write
@@ -30,6 +30,18 @@ async def pages(queries: ReplayQueries, job: str, limit: int) -> list[Timeline]:
         assert page is not None
         found.append(page)
         version = page.next_version
+    return found
+
+
+async def spans_by_pages(queries: ReplayQueries, job: str, limit: int, *, steps: bool = True) -> Spans:
+    found = await queries.spans(job, limit=limit, steps=steps)
+    assert found is not None
+    while found.next_version is not None:
+        page = await queries.spans(job, limit=limit, from_version=found.next_version, steps=steps)
+        assert page is not None
+        assert len(page.statuses) <= 3 * limit, "one that was created with a life behind it has three"
+        assert len(flat(page.steps)) + len(page.ended) <= limit
+        found.extend(page)
     return found
 
 
@@ -59,10 +71,15 @@ async def test_pages_put_together_are_the_whole(
         (whole,) = await pages(queries, "job-0", 10_000)
         parts = await pages(queries, "job-0", limit)
         spans = await queries.spans("job-0")
+        of_parts = await spans_by_pages(queries, "job-0", limit)
+        statuses = await spans_by_pages(queries, "job-0", limit, steps=False)
     assert [each for page in parts for each in page.events] == whole.events
     assert {version: each for page in parts for version, each in page.changes.items()} == whole.changes
+    assert spans is not None
     assert [each for page in parts for each in page.statuses] == whole.statuses == spans.statuses
     assert spans.steps == whole.steps
+    assert of_parts == spans
+    assert (statuses.statuses, statuses.steps, statuses.version) == (spans.statuses, [], len(whole.events))
     for page, later in itertools.pairwise(parts):
         assert later.status_before == (page.statuses or [page.status_before])[-1]
     steps = {each.step_id: each for page in parts for each in flat(page.steps)}
@@ -190,3 +207,27 @@ async def test_a_gap_is_told_where_a_page_begins_with_a_late_start(sync_engine: 
             if gap.kind == "uncovered"
         ]
         assert uncovered == [(4.0, 6.0), (15.0, 10.0)]
+
+
+async def test_spans_of_what_was_added_tell_ends_of_what_was_there(sync_engine: Engine, sessions: Sessions) -> None:
+    ledger = write(sync_engine, RUN)
+    async with sessions() as session:
+        queries = ReplayQueries(session, ledger=ledger)
+        page = await queries.spans("job-0", limit=3)
+        rest = await queries.spans("job-0", from_version=5)
+        nothing = await queries.spans("job-0", from_version=11)
+        assert await queries.spans("nobody") is None
+    assert page is not None
+    assert rest is not None
+    assert nothing is not None
+    (fetch,) = page.steps
+    assert (page.version, page.next_version) == (3, 4)
+    assert (fetch.outcome, fetch.seconds, fetch.error) == ("failed", 35.0, None), "ended beyond the page"
+    assert [each.status for each in page.statuses] == ["pending", "running"]
+    assert [(end.step_id, end.outcome, end.error) for end in rest.ended] == [
+        ("inner", "completed", None),
+        ("fetch", "failed", "no route"),
+    ]
+    assert ([step.name for step in rest.steps], [each.status for each in rest.statuses]) == (["store"], ["completed"])
+    assert (rest.version, rest.next_version, nothing.version) == (10, None, 10)
+    assert nothing.statuses == nothing.steps == nothing.ended == []

@@ -49,7 +49,9 @@ export function whereNext({ path, params } = here.value) {
   return url.startsWith("/") && !/^\/[/\\]/.test(url) && !url.startsWith("/login") ? url : "/";
 }
 
-export const runUrl = (jobId, params = {}) => withParams(params, `/run/${encodeURIComponent(jobId)}`, "");
+/** Where a run is shown. One called "." or ".." has no path, which browsers would take for a folder: the audit tells of it. */
+export const runUrl = (jobId, params = {}) =>
+  /^\.\.?$/.test(jobId) ? withParams({ job_id: jobId }, "/audit", "") : withParams(params, `/run/${encodeURIComponent(jobId)}`, "");
 
 /** Links inside the page change the view; whatever else a click means is left to the browser. */
 document.addEventListener("click", (event) => {

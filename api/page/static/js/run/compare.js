@@ -10,35 +10,50 @@ import { Changes } from "../ui/changes.js";
 export function Moments({ model }) {
   const { params } = here.value;
   const last = model.last.value;
-  const from = Math.min(Number(params.get("from")) || 1, last);
-  const to = Math.min(Number(params.get("to")) || last, last);
+  const version = (name, otherwise) => {
+    const given = Number(params.get(name) ?? otherwise);
+    return Math.min(last, Math.max(0, Math.round(Number.isNaN(given) ? otherwise : given)));
+  };
+  const from = version("from", 1);
+  const to = version("to", last);
   const found = useResource(
     (signal) => (last ? get(executionPath(model.jobId, "/diff"), { before: from, after: to }, { signal }) : null),
     [from, to, last],
   );
-  const field = (name, text, value) => html`
-    <div class="field"><label for=${`moment-${name}`}>${text}</label>
-      <div class="joined">
-        <input id=${`moment-${name}`} type="number" min="0" max=${last} value=${value}
-          onChange=${(event) => setParams({ [name]: event.currentTarget.value })} />
-        <button class="button small" onClick=${() => setParams({ [name]: model.at.peek() })}>The one shown</button>
-      </div></div>
-  `;
   return html`
     <div class="pad stack">
-      <div class="pair">${field("from", "From event", from)}${field("to", "To event", to)}</div>
+      <div class="pair">
+        <${Version} name="from" text="From event" value=${from} model=${model} /><${Version} name="to" text="To event" value=${to} model=${model} />
+      </div>
       ${found.problem ? html`<${Failure} problem=${found.problem} />` : !found.data ? html`<${Loading} />`
       : html`
           <${Changes} changes=${found.data.changes} labels=${[`Event ${from}`, `Event ${to}`]} />
           ${found.data.steps.length > 0 &&
           html`<h3>Steps</h3><ul class="plain-list">
             ${found.data.steps.slice(0, 200).map(
-              (step) => html`<li key=${step.version}><span class="muted number">${step.version}</span> ${step.name ?? step.step_id} ${eventName(step.kind)}
+              (step) => html`<li class="relative" key=${step.version}><span class="muted number">${step.version}</span> ${step.name ?? step.step_id} ${eventName(step.kind)}
                 ${step.outcome && html` <${Status} status=${step.outcome} quiet />`} <${Time} at=${step.at} /></li>`,
             )}
           </ul>`}
         `}
     </div>
+  `;
+}
+
+/** What is typed stays until it is done, whatever is drawn again meanwhile. */
+function Version({ name, text, value, model }) {
+  const [typed, setTyped] = useState(null);
+  const set = (next) => {
+    setTyped(null);
+    setParams({ [name]: next });
+  };
+  return html`
+    <div class="field"><label for=${`moment-${name}`}>${text}</label>
+      <div class="joined">
+        <input id=${`moment-${name}`} type="number" min="0" max=${model.last.value} value=${typed ?? value}
+          onInput=${(event) => setTyped(event.currentTarget.value)} onChange=${(event) => set(event.currentTarget.value)} />
+        <button class="button small" onClick=${() => set(model.at.peek())}>The one shown</button>
+      </div></div>
   `;
 }
 
@@ -72,8 +87,8 @@ export function OtherRun({ model }) {
       </form>
       ${!other && siblings.data?.length > 0 &&
       html`<h3>Other runs of “${name}”</h3><ul class="plain-list">${siblings.data.map(
-        (run) => html`<li key=${run.job_id}><button class="button small" onClick=${() => setParams({ other: run.job_id })}>Compare</button>
-          <span class="mono">${run.job_id}</span> <${Status} status=${run.status} quiet /> <${Time} at=${run.created_at} /></li>`,
+        (run) => html`<li class="relative" key=${run.job_id}><button class="button small" onClick=${() => setParams({ other: run.job_id })}>Compare</button>
+          <span class="mono clip">${run.job_id}</span> <${Status} status=${run.status} quiet /> <${Time} at=${run.created_at} /></li>`,
       )}</ul>`}
       ${!other && siblings.data?.length === 0 && html`<${Empty} title="Choose another run">Two runs of the same job tell where they part.<//>`}
       ${found.problem && html`<${Failure} problem=${found.problem} />`}

@@ -2,7 +2,8 @@
 import { html, useEffect, useMemo, useRef, useState } from "../html.js";
 import { duration, ms, number, preciseTime } from "../format.js";
 import { useKeys } from "../keys.js";
-import { LABELS } from "../statuses.js";
+import { useNow } from "../resource.js";
+import { isActive, LABELS } from "../statuses.js";
 import { Icon } from "../ui/basics.js";
 import { FONT, fitted, useCanvas } from "../chart/canvas.js";
 import { drawAxis, makeScale, panned, zoomed } from "../chart/scale.js";
@@ -13,16 +14,6 @@ const BAND = 30;
 const ROW = 24;
 /** Pixels of the chart at most: a part of the window, the rest is scrolled to. */
 const most = () => Math.round(Math.min(460, Math.max(190, innerHeight * 0.29)));
-
-/** Steps with their depth, as they stand below each other. */
-function rowsOf(steps) {
-  const depths = new Map();
-  return steps.map((step) => {
-    const depth = step.parent_step_id === null ? 0 : (depths.get(step.parent_step_id) ?? -1) + 1;
-    depths.set(step.step_id, depth);
-    return { ...step, depth, begin: ms(step.started_at), end: step.finished_at ? ms(step.finished_at) : null };
-  });
-}
 
 function boundsOf(spans, steps, now) {
   const from = Math.min(ms(spans.statuses[0]?.started_at ?? now), ...steps.slice(0, 1).map(({ begin }) => begin));
@@ -35,12 +26,13 @@ function boundsOf(spans, steps, now) {
 }
 
 export function Gantt({ model }) {
-  const spans = model.spans.value;
+  const spans = model.spans.read.value;
   const moment = model.time.value;
   const notes = model.notes.read.value;
-  const now = Date.now();
-  const rows = useMemo(() => (spans ? rowsOf(spans.steps) : []), [spans]);
-  const bounds = useMemo(() => (spans ? boundsOf(spans, rows, now) : { from: 0, to: 1 }), [spans, rows]);
+  const lasts = isActive(model.current.value?.status) && !model.deleted.value;
+  const now = useNow(1000, lasts && model.isNow.value);
+  const rows = spans?.steps ?? [];
+  const bounds = useMemo(() => (spans ? boundsOf(spans, rows, now) : { from: 0, to: 1 }), [spans, now]);
   const [view, setView] = useState(null);
   const [tip, setTip] = useState(null);
   /** The mark of notes that was gone to by the keyboard. */
@@ -152,15 +144,18 @@ export function Gantt({ model }) {
       drag.current = null;
       const { left } = canvas.current.getBoundingClientRect();
       const x = event.clientX - left;
-      if (click && x >= scale.current.left) model.moveToTime(scale.current.time(x));
+      // A finger cannot hover: its first tap tells, the second one on the same goes there.
+      const found = event.pointerType === "mouse" ? null : find(event);
+      setTip(found);
+      if (click && x >= scale.current.left && (!found || isSame(found, tip))) model.moveToTime(scale.current.time(x));
     },
-    onPointerLeave: leaveNotes,
+    onPointerLeave: (event) => event.pointerType === "mouse" && leaveNotes(),
   };
   const inside = AXIS + BAND + rows.length * ROW + 8;
   return html`
     <section class="card gantt" aria-label="Timeline">
       <div class="gantt-tools">
-        <h2>Timeline</h2><span class="muted">${counted(rows.length, "step") || "No steps"}${notes.length > 0 && `, ${counted(notes.length, "note")}`}</span>
+        <h2>Timeline</h2><span class="muted">${stepsOf(rows, model.spans.cut.value)}${notes.length > 0 && `, ${counted(notes.length, "note")}`}</span>
         ${model.notes.cut.value && html`<span class="hint" role="note">There are more notes: only the first ${number(MOST_NOTES)} are drawn.</span>`}
         <span class="spacer"></span>
         <button class="button plain small icon-only" aria-label="Zoom in" title="Zoom in (Ctrl + wheel)" onClick=${() => zoom(0.5)}><${Icon} name="plus" /></button>
@@ -171,11 +166,12 @@ export function Gantt({ model }) {
         style=${{ height: `${Math.min(inside, most())}px` }}
         onScroll=${(event) => {
           top.current = event.currentTarget.scrollTop;
+          setTip(null);
           redraw();
         }}>
         <div class="gantt-all" style=${{ height: `${inside}px` }}>
           <canvas ref=${canvas} ...${pointer} style=${{ height: `${Math.min(inside, most())}px` }} role="img"
-            aria-label=${describe(spans, rows, notes)}></canvas>
+            aria-label=${describe(spans, rows, notes, model.spans.cut.value)}></canvas>
         </div>
       </div>
       <span class="unseen" role="status">${chosen && tip && [tip.title, ...tip.lines].filter(Boolean).join(", ")}</span>
@@ -187,13 +183,17 @@ export function Gantt({ model }) {
   `;
 }
 
-const counted = (count, what) => count > 0 && `${number(count)} ${what}${count === 1 ? "" : "s"}`;
+const isSame = (a, b) => a.title === b?.title && a.lines.join() === b.lines.join();
 
-function describe(spans, rows, notes) {
+const counted = (count, what) => `${number(count)} ${what}${count === 1 ? "" : "s"}`;
+const stepsOf = ({ length }, cut) => (cut ? `The first ${number(length)} steps` : length ? counted(length, "step") : "No steps");
+
+function describe(spans, rows, notes, cut) {
   if (!spans) return "Timeline";
   const statuses = spans.statuses.map(({ status, seconds }) => `${LABELS[status]} ${seconds === null ? "" : duration(seconds)}`);
   const failed = rows.filter(({ outcome }) => outcome === "failed").map(({ name }) => name).slice(0, 5);
-  return `${statuses.join(", then ")}. ${rows.length} steps${failed.length ? `, failed: ${failed.join(", ")}` : ""}.${notes.length ? ` ${counted(notes.length, "note")}: n and N go through them.` : ""}`;
+  const remarks = notes.length ? ` ${counted(notes.length, "note")}: n and N go through them.` : "";
+  return `${statuses.join(", then ")}. ${stepsOf(rows, cut)}${failed.length ? `, failed: ${failed.join(", ")}` : ""}.${remarks}`;
 }
 
 function box(context, x, y, width, height, radius) {
@@ -214,7 +214,8 @@ function drawStatuses(context, statuses, scale, moment, colors) {
     const begin = ms(started);
     if (begin > moment) continue;
     const terminal = !finished && ["stopped", "completed", "failed", "rejected", "cancelled"].includes(status);
-    const x = scale.x(begin);
+    const at = scale.x(begin);
+    const x = terminal && at < scale.right ? Math.min(at, scale.right - 13) : at; // whole, however narrow the chart
     const right = terminal ? x + 12 : scale.x(Math.min(finished ? ms(finished) : moment, moment));
     context.fillStyle = colors(`status-${status}`);
     context.globalAlpha = terminal ? 1 : 0.85;

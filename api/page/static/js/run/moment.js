@@ -5,6 +5,7 @@ import { ms } from "../format.js";
 import { setParams } from "../router.js";
 import { EventPages } from "./event_pages.js";
 import { Notes } from "./notes.js";
+import { Spans } from "./spans.js";
 
 export class RunModel {
   /** The run as it is now; of a deleted one, as it was before that. */
@@ -14,11 +15,14 @@ export class RunModel {
   version = signal(null);
   /** The run as it was at that version: what the panels show. */
   shown = signal(null);
-  spans = signal(null);
   deleted = signal(false);
   last = computed(() => this.current.value?.version ?? 0);
   at = computed(() => this.version.value ?? this.last.value);
   isNow = computed(() => this.version.value === null);
+  /** The version that the state shown is of: at its last event a deleted run is no more, so that the one before counts. */
+  stateVersion = computed(() => this.at.value - (this.deleted.value && this.isNow.value ? 1 : 0));
+  /** Which value is asked about: `{ field, place, kept }`. */
+  asked = signal(null);
   /** The time of the moment, in milliseconds; null for now. */
   time = computed(() => (this.isNow.value || !this.shown.value ? null : ms(this.shown.value.updated_at)));
   #asking = null;
@@ -29,6 +33,7 @@ export class RunModel {
     this.jobId = jobId;
     this.events = new EventPages(jobId);
     this.notes = new Notes(jobId);
+    this.spans = new Spans(jobId);
   }
 
   close() {
@@ -49,7 +54,7 @@ export class RunModel {
       });
       this.events.grow(run.version);
       if (!this.isNow.peek()) this.#show();
-      this.spans.value = await get(executionPath(this.jobId, "/spans"), {}, { signal });
+      await this.spans.grow(signal);
       await this.notes.grow(signal);
     } catch (problem) {
       if (!signal.aborted) this.problem.value = problem;

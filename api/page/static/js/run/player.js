@@ -37,17 +37,16 @@ function usePlayer(model, speed) {
         next = model.events.peek(version + 1);
       }
       if (version === model.at.peek()) return;
-      model.moveTo(version, { keep: false });
-      if (version >= model.last.peek()) setPlaying(false);
+      const done = version >= model.last.peek();
+      model.moveTo(version, { keep: done });
+      if (done) setPlaying(false);
     };
     frame = requestAnimationFrame(tick);
-    return () => {
-      cancelAnimationFrame(frame);
-      model.moveTo(model.version.peek());
-    };
+    return () => cancelAnimationFrame(frame);
   }, [playing, model]);
   const toggle = () => {
-    if (!playing && model.isNow.peek()) model.moveTo(1, { keep: false });
+    if (playing) model.moveTo(model.version.peek()); // only now, since the URL may be another view's by the time of a clean-up
+    else if (model.isNow.peek()) model.moveTo(1, { keep: false });
     setPlaying(!playing);
   };
   return [playing, toggle, () => setPlaying(false)];

@@ -18,6 +18,7 @@ import { Gantt } from "../run/gantt.js";
 import { RunModel } from "../run/moment.js";
 import { Player } from "../run/player.js";
 import { State } from "../run/state.js";
+import { Asks } from "../run/why.js";
 
 const TABS = [
   { id: "state", title: "State", view: State },
@@ -75,16 +76,15 @@ function Head({ model, run }) {
   const now = useNow(1000, isActive(run.status) && model.isNow.value);
   const creator = useResource(async () => (await get("executions", { id: run.id, creators: true })).creators?.[run.job_id] ?? null, [run.id]);
   const curl = () => {
-    const last = model.last.peek() - (model.deleted.peek() ? 1 : 0); // a deleted run is to be asked for as it was before
-    const url = location.origin + apiPath(executionPath(run.job_id), { version: Math.min(model.at.peek(), last) });
-    const key = session.value?.auth ? ' -H "Authorization: Bearer $EXECUTION_LEDGER_KEY"' : "";
+    const url = location.origin + apiPath(executionPath(run.job_id), { version: model.stateVersion.peek() });
+    const key = session.peek()?.auth ? ' -H "Authorization: Bearer $EXECUTION_LEDGER_KEY"' : "";
     return `curl${key} '${url.replaceAll("'", "%27")}'`;
   };
   return html`
     <header class="run-head">
       <div class="run-title">
         <h1 class="clip" title=${run.run_name ?? run.job_id}>${run.run_name ?? run.job_id}</h1>
-        <${Status} status=${run.status} />
+        <${Asks} model=${model} field="status" tag="span"><${Status} status=${run.status} /><//>
         ${model.deleted.value && html`<b class="badge bad">deleted</b>`}
         ${model.isNow.value ? html`<${LiveMark} />` : html`<b class="badge then">as it was at event ${model.at.value}</b>`}
       </div>
@@ -94,11 +94,11 @@ function Head({ model, run }) {
       </div>
       <dl class="run-facts">
         <div><dt>Job</dt><dd class="mono clip">${run.job_id}</dd></div>
-        <div><dt>Created by</dt><dd>${creator.data ?? "–"}</dd></div>
-        <div><dt>Created</dt><dd><${Time} at=${run.created_at} /></dd></div>
+        <${Asks} model=${model} field="created_at" place="creator"><dt>Created by</dt><dd>${creator.data ?? "–"}</dd><//>
+        <${Asks} model=${model} field="created_at"><dt>Created</dt><dd><${Time} at=${run.created_at} /></dd><//>
         <div><dt>Duration</dt><dd><${Duration} seconds=${secondsOf(run, model.time.value ?? now)} /></dd></div>
-        <div><dt>Attempt</dt><dd class="number">${run.attempt}</dd></div>
-        ${run.parent_job_id && html`<div><dt>Parent</dt><dd class="clip"><a href=${runUrl(run.parent_job_id)}>${run.parent_job_id}</a></dd></div>`}
+        <${Asks} model=${model} field="attempt"><dt>Attempt</dt><dd class="number">${run.attempt}</dd><//>
+        ${run.parent_job_id && html`<${Asks} model=${model} field="parent_job_id"><dt>Parent</dt><dd class="clip"><a href=${runUrl(run.parent_job_id)}>${run.parent_job_id}</a></dd><//>`}
       </dl>
     </header>
   `;

@@ -1,0 +1,87 @@
+// The statuses and steps of a run as stretches of time: read page by page, and later only what came since.
+import { signal } from "../html.js";
+import { executionPath, get } from "../api.js";
+import { ms } from "../format.js";
+
+/** Steps at most: more rows than anybody scrolls through. Statuses are all there. */
+export const MOST_STEPS = 20_000;
+
+export class Spans {
+  /** `{ statuses, steps }`, the steps as they stand below each other; null until they are read to the end. */
+  read = signal(null);
+  /** Whether there are more steps than are read. */
+  cut = signal(false);
+  #statuses = [];
+  #steps = new Map();
+  #outermost = [];
+  #from = 1;
+  #wanted = false;
+  #reading = false;
+
+  constructor(jobId) {
+    this.jobId = jobId;
+  }
+
+  /** Read what there is behind that which was read. Called while it reads, it looks once more at the end. */
+  async grow(signal) {
+    this.#wanted = true;
+    if (this.#reading) return;
+    this.#reading = true;
+    try {
+      while (this.#wanted) {
+        this.#wanted = false;
+        await this.#readOn(signal);
+        this.read.value = { statuses: [...this.#statuses], steps: this.#rows() };
+      }
+    } finally {
+      this.#reading = false;
+    }
+  }
+
+  async #readOn(signal) {
+    for (let more = true; more; ) {
+      // Once there are enough, the rest of a long run is read for its statuses alone; what comes later may end a step.
+      const steps = !this.cut.peek() || this.read.peek() !== null;
+      const page = await get(executionPath(this.jobId, "/spans"), { from_version: this.#from, steps }, { signal });
+      this.#add(page);
+      this.#from = page.version + 1;
+      more = page.next_version !== null;
+    }
+  }
+
+  #add({ statuses, steps, ended }) {
+    const last = this.#statuses.at(-1);
+    if (last && statuses.length) close(last, statuses[0].started_at);
+    this.#statuses.push(...statuses);
+    for (const step of steps) {
+      if (this.#steps.size >= MOST_STEPS) {
+        this.cut.value = true;
+        break;
+      }
+      const parent = this.#steps.get(step.parent_step_id);
+      const row = { ...step, depth: parent ? parent.depth + 1 : 0, begin: ms(step.started_at), end: step.finished_at && ms(step.finished_at), inside: [] };
+      this.#steps.set(step.step_id, row);
+      (parent?.inside ?? this.#outermost).push(row);
+    }
+    for (const { step_id: id, finished_at: at, outcome, error } of ended) {
+      const step = this.#steps.get(id);
+      if (step) close(Object.assign(step, { outcome, error, end: ms(at) }), at);
+    }
+  }
+
+  #rows() {
+    const rows = [];
+    const waiting = [...this.#outermost].reverse();
+    while (waiting.length) {
+      const step = waiting.pop();
+      rows.push(step);
+      for (let at = step.inside.length - 1; at >= 0; at -= 1) waiting.push(step.inside[at]);
+    }
+    return rows;
+  }
+}
+
+function close(span, at) {
+  span.finished_at = at;
+  span.seconds = (ms(at) - ms(span.started_at)) / 1000;
+}
