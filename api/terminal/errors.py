@@ -12,7 +12,7 @@ EXIT_CODES = {
     0: "done",
     1: "the ledger refused, there is no such execution, or something differs",
     2: "wrong usage; nothing was done",
-    3: "the database is missing, not migrated, or cannot be reached",
+    3: "the database or service is missing, not migrated, or cannot be reached",
 }
 """Of all commands but `record`, which ends with the status of the command that it runs."""
 MEANINGS_OF_1 = {
