@@ -43,6 +43,22 @@ def test_an_export_is_written_to_a_file_or_to_the_output(cli_anywhere: Cli) -> N
     assert not list(cli.folder.glob(".*.part"))
 
 
+def test_a_place_that_cannot_be_written_to_is_told_by_the_name_that_was_given(cli_anywhere: Cli) -> None:
+    write(cli_anywhere, three_runs)
+    for arguments in (("events",), *([] if "EXECUTION_LEDGER_URL" in cli_anywhere.env else [("ledger",)])):
+        name = f"{'x' * 225}.csv"  # the name of a part would be longer than any file system takes
+        told = cli_anywhere.text("export", *arguments, name, status=1)
+        assert told == f"error: {name}: File name too long. Name a place that you may read and write.\n"
+
+
+def test_a_setting_that_is_no_list_is_wrong_usage(cli: Cli) -> None:
+    for name, value in (("WEBHOOK_ALLOW", "10.0.0.0/8"), ("CORS_ORIGINS", "http://x")):
+        cli.env = {f"EXECUTION_LEDGER_{name}": value}
+        told = f'error: EXECUTION_LEDGER_{name}: is no JSON list. Write it as ["one", "two"].\n'
+        assert cli.text("history", status=2) == cli.text("record", "--", "touch", "made", status=2) == told
+    assert not (cli.folder / "made").exists()
+
+
 def test_an_export_of_a_database_has_a_manifest_with_its_root(cli: Cli) -> None:
     migrate(cli.url)
     write(cli, three_runs)
