@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import platform
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -14,10 +15,11 @@ from sqlalchemy import Connection, func, select, text
 
 from ...domain import LedgerError
 from ...infrastructure import Settings
+from ...infrastructure.database_errors import translated
 from ...infrastructure.tables import execution_leases, ledgers
 from ...infrastructure.webhooks import list_endpoints
 from ...projections import ProjectionControl
-from ..runtime import PROJECTIONS
+from ..runtime import PROJECTIONS, sqlite_file
 from . import show_json
 from .answers import Finding, Findings
 from .progress import waiting
@@ -63,12 +65,12 @@ def _examine(settings: Settings) -> Iterator[Finding]:
 
     try:
         began = time.monotonic()
-        with opened(settings) as engine, engine.connect() as connection:
+        with translated(), opened(settings) as engine, engine.connect() as connection:
             took = time.monotonic() - began
             yield Finding("database", "well", f"{engine.dialect.name} answers, its schema is that of this version")
             if took > _SLOW:
                 yield Finding("database", "warning", f"it took {took:.1f} s to answer", "Is it far away, or busy?")
-            yield from _server(connection) if engine.dialect.name == "postgresql" else _file(connection)
+            yield from _server(connection) if engine.dialect.name == "postgresql" else _file(connection, settings)
             yield from _ledger(connection, settings.ledger)
             yield from _leases(connection)
             yield from _webhooks(connection, settings.ledger)
@@ -107,7 +109,10 @@ def _server(connection: Connection) -> Iterator[Finding]:
         yield Finding("clock", "well", "the server's and ours agree")
 
 
-def _file(connection: Connection) -> Iterator[Finding]:
+def _file(connection: Connection, settings: Settings) -> Iterator[Finding]:
+    file = sqlite_file(settings.database_url)
+    if file is not None and not (os.access(file, os.W_OK) and os.access(file.parent, os.W_OK)):
+        yield Finding("file", "wrong", f"{file} may not be written", "Let this user write to it and to its folder.")
     mode = connection.execute(text("PRAGMA journal_mode")).scalar_one()
     well = mode.lower() == "wal"
     remedy = None if well else "Copy it to a disk of this machine: network file systems allow no WAL."

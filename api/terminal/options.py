@@ -63,7 +63,8 @@ EventTypes = Annotated[
     typer.Option("--type", metavar="EVENT", help="Only these, as `corrected`. Repeatable.", show_default=False),
 ]
 OfJob = Annotated[
-    str | None, typer.Option("--job", metavar="JOB", help="Only those of this execution.", show_default=False)
+    str | None,
+    typer.Option("--job", metavar="JOB", help="Only those of this execution, by job id or number.", show_default=False),
 ]
 RecordedSince = Annotated[
     str | None, typer.Option("--since", metavar="TIME", help="Recorded at this time or later.", show_default=False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -62,8 +62,13 @@ def history(
     settings = load_settings(ctx, url=url, database_url=database, ledger=ledger)
     from . import reading, show_history, show_json
 
-    filters = {"status": status or None, "run_name_prefix": name_prefix, "parent_job_id": parent}
-    found = reading.run(settings, lambda reader: reader.history(limit, cursor, filters))
+    filters: dict[str, Any] = {"status": status or None, "run_name_prefix": name_prefix}
+
+    async def read(reader: reading.Reader) -> reading.History:
+        whole = None if parent is None else await reader.job_id(parent)
+        return await reader.history(limit, cursor, {**filters, "parent_job_id": whole})
+
+    found = reading.run(settings, read)
     if json:
         show_json.show(show_json.history(found))
     else:

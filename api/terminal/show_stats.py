@@ -24,6 +24,9 @@ def show(found: Numbers) -> None:
     console.print(_outcomes(found.whole))
     console.print()
     console.print(_groups(found, console))
+    if found.truncated:
+        told = f"the first {len(found.groups):,} groups; narrow --since, --until or --name to see others"
+        console.print(Text(told, "yellow"), soft_wrap=True)
     if found.reasons:
         console.print(Text(f"\nWhy they failed (the {TOP} commonest reasons)", "dim"))
         table = _table("Runs", "Last", "Job", "Reason")

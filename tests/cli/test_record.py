@@ -289,6 +289,16 @@ def test_what_the_ledger_cannot_take_is_refused_before_anything_runs(
     assert not (cli.folder / "made").exists()
 
 
+def test_the_parent_may_be_named_by_its_number(cli: Cli) -> None:
+    assert cli.run("record", "--job-id", "outer", "--", "true").returncode == 0
+    assert cli.run("record", "--job-id", "inner", "--parent", "1", "--", "true").returncode == 0
+    assert cli.run("record", "--job-id", "ticket", "--parent", "4711", "--", "true").returncode == 0
+    parents = {run.job_id: run.parent_job_id for run in cli.executions()}
+    assert parents == {"outer": None, "inner": "outer", "ticket": "4711"}
+    assert cli.text("history", "--parent", "1") == cli.text("history", "--parent", "outer")
+    assert "inner" in cli.text("history", "--parent", "1")
+
+
 def test_a_run_that_was_begun_is_not_said_to_be_nothing(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     async def fail(*_: object) -> None:
         raise LookupError("no more")
