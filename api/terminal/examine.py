@@ -23,11 +23,13 @@ from ..runtime import PROJECTIONS, sqlite_file
 from . import show_json
 from .answers import Finding, Findings
 from .progress import waiting
-from .show_text import clean, count, make_console
+from .show_text import GAP, clean, count, make_console
 
 _SLOW = 0.5
 """Seconds: a database that answers a trifle later than this is far away or busy."""
 _SKEW = 2.0
+_ROOMY = 70
+"""Columns from which on a finding stands beside its subject."""
 _BEHIND = 10_000
 """Events that a projection may be behind before somebody should know."""
 
@@ -46,16 +48,18 @@ def examine_and_show(settings: Settings, *, json: bool) -> int:
 def _show(findings: list[Finding]) -> None:
     console = make_console()
     signs = {"well": ("✔", "green"), "warning": ("!", "yellow"), "wrong": ("✘", "red")}
-    table = Table.grid(padding=(0, 2, 0, 0))
+    table = Table.grid(padding=(0, GAP, 0, 0))
     table.add_column(no_wrap=True)
-    table.add_column(no_wrap=True)
+    if roomy := console.width >= _ROOMY:
+        table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
     for finding in findings:
         sign, style = signs[finding.verdict]
         told = Text(clean(finding.told))
         if finding.remedy:
             told.append(f"\n{finding.remedy}", "italic")
-        table.add_row(Text("*" if console.options.ascii_only else sign, style), finding.subject, told)
+        said = [finding.subject, told] if roomy else [Text.assemble(finding.subject, "\n", told)]
+        table.add_row(Text("*" if console.options.ascii_only else sign, style), *said)
     console.print(table)
 
 

@@ -82,8 +82,8 @@ def test_what_history_tells(cli_anywhere: Cli) -> None:
     assert cli.text("history", "--status", "FAILED").splitlines()[-1].startswith("1 of 2 executions: ")
     assert cli.text("history", "--name-prefix", "week").splitlines()[1].startswith("2  other")
     first = cli.text("history", "--limit", "1").splitlines()
-    more = first[-1].removeprefix("more: execution-ledger ").split()
-    assert cli.text(*more).splitlines()[1].startswith("1  nightly-1")
+    more = first[-1].removeprefix("more: the same with ").split()
+    assert cli.text("history", "--limit", "1", *more).splitlines()[1].startswith("1  nightly-1")
     answer = cli.json("history", "--limit", "1")
     assert answer.keys() == {"executions", "total", "next_cursor", "statuses"}
     assert (answer["total"], answer["statuses"]["failed"]) == (2, 1)
@@ -233,7 +233,7 @@ def test_a_service_that_refuses_or_is_away_is_told_in_one_line(cli_on_both: Cli)
         [line] = cli_on_both.text("history", "--url", address, status=1).splitlines()
         assert line == "error: There is no key or token. Send `Authorization: Bearer` with an API key or a token."
     [line] = cli_on_both.text("history", "--url", address, status=3).splitlines()
-    assert line.startswith("error: 127.0.0.1 does not answer: ")
+    assert line.startswith(f"error: {address.removeprefix('http://')} does not answer: ")
 
 
 def test_wrong_filters_are_refused_by_name(cli: Cli) -> None:
@@ -347,5 +347,5 @@ def test_help_tells_examples_and_exit_statuses(cli: Cli) -> None:
     for command in ("record", "status", "history", "timeline", "ledger", "migrate", "serve"):
         assert re.search(rf"^│ {command} ", text, re.MULTILINE)
     assert "execution-ledger record -- make test" in text
-    assert re.search(r"^ +3 +the database is missing", text, re.MULTILINE)
+    assert re.search(r"^ +3 +the database or service is missing", text, re.MULTILINE)
     assert re.search(r"^ +125 +`record` failed", cli.text("record", "--help"), re.MULTILINE)
