@@ -76,6 +76,8 @@ def _translate_sqlite(name: str, problem: str, error: Exception) -> LedgerError:
         return SchemaNotReady(problem=f"The tables are missing or old ({problem})")
     if name == "SQLITE_NOTADB":
         return StoreError(problem="the file is no SQLite database; name another one")
+    if name.startswith("SQLITE_CORRUPT"):
+        return StoreError(problem=f"{problem}; restore it from a backup")
     if name.startswith("SQLITE_IOERR"):
         return StoreUnavailable(problem=f"{problem}; its disk fails, or a quota is used up")
     if name.startswith("SQLITE_CANTOPEN"):

@@ -95,8 +95,9 @@ def path_of(job_id: str, *parts: str) -> str:
 
 
 def quoted(name: str, part: str) -> str:
-    """Part of a path, percent-encoded."""
-    return quote(utf8(name, part), safe="")
+    """Part of a path, percent-encoded; dots alone, too, which would be taken for another folder."""
+    encoded = quote(utf8(name, part), safe="")
+    return encoded.replace(".", "%2E") if encoded in (".", "..") else encoded
 
 
 def utf8(name: str, text: str) -> bytes:

@@ -16,9 +16,9 @@ from ...projections import EventFilters, RecordedEvent
 from . import operations as op
 from . import webhook_operations as hooks
 from .calls import Call, event_of, utf8
-from .problems import error_of, no_answer
+from .problems import error_of, foreign_answer, no_answer
 from .retries import Retries
-from .streams import MessageReader
+from .streams import MessageReader, is_stream
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -139,6 +139,7 @@ class _Operations:
                 field="url", problem=f"{url[:80]!r} is no address", remedy="Use http://host:port or https://host."
             )
         self._base = parsed.copy_with(path=parsed.path.rstrip("/").removesuffix(_PREFIX.rstrip("/")) + _PREFIX)
+        self._address = parsed.netloc.decode()
         given = {"X-Ledger": ledger, "X-Actor": actor, "Authorization": None if key is None else f"Bearer {key}"}
         self._headers = {name: _header(name, value) for name, value in given.items() if value is not None}
         self._timeout = timeout
@@ -169,8 +170,11 @@ class _Operations:
         """What the answer says."""
         if response.is_success:
             position = response.headers.get("X-Position", "")
-            self.position = int(position) if position.isdigit() else self.position
-            return call.read(response)
+            self.position = int(position) if position.isdecimal() else self.position
+            try:
+                return call.read(response)
+            except (ValueError, LookupError, TypeError, AttributeError) as error:
+                raise foreign_answer(response) from error
         error = error_of(response)
         if call.missing and isinstance(error, UnknownExecution):
             return call.or_else
@@ -208,7 +212,7 @@ class LedgerClient(_Operations):
             delay = retries.delay(outcome) if _may_repeat(call, outcome) else None
             if delay is None:
                 if isinstance(outcome, httpx.TransportError):
-                    raise no_answer(outcome, str(self._base.host)) from outcome
+                    raise no_answer(outcome, self._address) from outcome
                 return self._answer(call, outcome)
             time.sleep(delay)
 
@@ -227,7 +231,7 @@ class LedgerClient(_Operations):
                 request = self._request(self._following(resuming.after, type, job_id))
                 timeout = httpx.Timeout(self._timeout, read=_SILENCE)
                 with self._http.stream(**request, timeout=timeout) as response:
-                    if response.is_success:
+                    if is_stream(response):
                         for data in response.iter_bytes():
                             for message in reader.feed(data):
                                 event = event_of(message.data)
@@ -237,7 +241,7 @@ class LedgerClient(_Operations):
                         response.read()
                         resuming.refused(response)
             except httpx.TransportError as error:
-                resuming.failed(error, str(self._base.host))
+                resuming.failed(error, self._address)
             time.sleep(resuming.pause())
 
 
@@ -269,7 +273,7 @@ class AsyncLedgerClient(_Operations):
             delay = retries.delay(outcome) if _may_repeat(call, outcome) else None
             if delay is None:
                 if isinstance(outcome, httpx.TransportError):
-                    raise no_answer(outcome, str(self._base.host)) from outcome
+                    raise no_answer(outcome, self._address) from outcome
                 return self._answer(call, outcome)
             await asyncio.sleep(delay)
 
@@ -287,7 +291,7 @@ class AsyncLedgerClient(_Operations):
                 request = self._request(self._following(resuming.after, type, job_id))
                 timeout = httpx.Timeout(self._timeout, read=_SILENCE)
                 async with self._http.stream(**request, timeout=timeout) as response:
-                    if response.is_success:
+                    if is_stream(response):
                         async for data in response.aiter_bytes():
                             for message in reader.feed(data):
                                 event = event_of(message.data)
@@ -297,7 +301,7 @@ class AsyncLedgerClient(_Operations):
                         await response.aread()
                         resuming.refused(response)
             except httpx.TransportError as error:
-                resuming.failed(error, str(self._base.host))
+                resuming.failed(error, self._address)
             await asyncio.sleep(resuming.pause())
 
     async def export(
@@ -310,14 +314,15 @@ class AsyncLedgerClient(_Operations):
         call = Call("GET", "audit/export", lambda _: None, {"format": format, **filters})
         try:
             async with self._http.stream(**self._request(call)) as response:
-                if not response.is_success:
+                size = response.headers.get("X-Ledger-Size", "")
+                if not (response.is_success and size.isdecimal()):
                     await response.aread()
                     raise error_of(response)
                 async for data in response.aiter_bytes():
                     write(data)
-                return int(response.headers["X-Ledger-Size"])
+                return int(size)
         except httpx.TransportError as error:
-            raise no_answer(error, str(self._base.host)) from error
+            raise no_answer(error, self._address) from error
 
 
 class _Resuming:
@@ -340,11 +345,11 @@ class _Resuming:
             raise error_of(response)
         self._pause = delay
 
-    def failed(self, error: httpx.TransportError, host: str) -> None:
+    def failed(self, error: httpx.TransportError, address: str) -> None:
         """The stream broke: raises where that has lasted too long."""
         delay = self._retries.delay(error)
         if delay is None:
-            raise no_answer(error, host) from error
+            raise no_answer(error, address) from error
         self._pause = delay
 
     def pause(self) -> float:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
-from typing import Any, Literal, NamedTuple, Unpack
+from typing import Any, Literal, NamedTuple, TypedDict, Unpack
 from uuid import UUID
 
 import httpx
@@ -438,9 +438,17 @@ def send_commands(commands: Iterable[Mapping[str, Any]]) -> Call[list[ExecutionH
     return Call("POST", "commands:batch", _results, body={"commands": items}, repeatable=keyed)
 
 
-def send_lineage(events: list[Any]) -> Call[dict[str, Any]]:
+class LineageAnswer(TypedDict):
+    """What OpenLineage has a batch answered with."""
+
+    status: str
+    summary: dict[str, int]
+    failed_events: list[dict[str, Any]]
+
+
+def send_lineage(events: list[Any]) -> Call[LineageAnswer]:
     """Record up to 1,000 OpenLineage events; the answer is that of OpenLineage. Sent again, all is recorded once."""
-    return Call("POST", "lineage/batch", lambda response: response.json(), body=events)
+    return Call("POST", "lineage/batch", as_type(LineageAnswer), body=events)
 
 
 def _frames(response: httpx.Response) -> list[tuple[RecordedEvent, ExecutionHistory | None]]:

@@ -24,13 +24,22 @@ class ServiceError(LedgerError):
     title: str
 
 
+class ForeignAnswer(ServiceError, StoreUnavailable):
+    """{address} answered {title}, but not as an execution-ledger service does. Check the address."""
+
+    address: str
+
+
 def error_of(response: httpx.Response) -> LedgerError:
     """The error that an answer tells of: that of the repository where it is one of its own, else `ServiceError`."""
     body = _problem_of(response)
-    if body is None:  # of a proxy, say
-        title = f"{response.url.host} answered {response.status_code} {response.reason_phrase}"
-        return ServiceError(title=title, status=response.status_code)
-    return problem_error(body)
+    return foreign_answer(response) if body is None else problem_error(body)
+
+
+def foreign_answer(response: httpx.Response) -> ForeignAnswer:
+    """The error of an answer that is not the service's own: that of a proxy, say."""
+    title = f"{response.status_code} {response.reason_phrase}".rstrip()
+    return ForeignAnswer(address=response.url.netloc.decode(), title=title, status=response.status_code)
 
 
 def _problem_of(response: httpx.Response) -> dict[str, Any] | None:
@@ -55,7 +64,7 @@ def problem_error(body: dict[str, Any]) -> LedgerError:
     return ServiceError.told(told + remedy, details | {"status": body["status"], "title": body["title"]})
 
 
-def no_answer(error: httpx.TransportError, host: str) -> StoreUnavailable:
+def no_answer(error: httpx.TransportError, address: str) -> StoreUnavailable:
     """The error of a request that was not answered, however often it was sent."""
     problem = str(error) or type(error).__name__
-    return StoreUnavailable.told(f"{host} does not answer: {problem}. Check the address.", {"problem": problem})
+    return StoreUnavailable.told(f"{address} does not answer: {problem}. Check the address.", {"problem": problem})

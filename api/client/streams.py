@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+import httpx
 import msgspec
 
 
@@ -15,6 +16,11 @@ class Message(NamedTuple):
     event: str
     data: Any
     """Decoded JSON."""
+
+
+def is_stream(response: httpx.Response) -> bool:
+    """Whether the answer is a stream of events."""
+    return response.is_success and response.headers.get("Content-Type", "").startswith("text/event-stream")
 
 
 class MessageReader:

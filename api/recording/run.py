@@ -27,25 +27,40 @@ _TICK = 0.1
 _ERROR_LENGTH = 4_000
 
 
+class BrokenOff(Exception):
+    """An error that came after the run was begun."""
+
+    def __init__(self, job_id: str, error: Exception) -> None:
+        super().__init__(job_id, error)
+        self.job_id = job_id
+        self.error = error
+
+
 async def record(plan: Plan, settings: Settings, actor: str) -> int:
-    """Run the plan and answer the exit status; a `LedgerError` says that nothing was run."""
+    """Run the plan and answer the exit status; any error but `BrokenOff` says that nothing was run."""
     notices = Notices(plan.quiet)
     signals = Signals(plan.grace)
-    # From before the first event on: whatever is recorded as begun is also recorded as cancelled.
-    with signals.installed():
-        async with open_backend(settings, actor) as backend:
-            job_id, lease, since = await _begin(plan, backend, settings.lease_ttl, signals)
-            notices.began(job_id)
-            await backend.shorten_waits()
-            held = HeldLease(backend.keeper, lease, settings.lease_ttl, since)
-            async with held.kept():
-                writer = LedgerWriter(backend, job_id, lease)
-                run = Run(plan, settings, actor, job_id, writer, signals)
-                await run.execute()
-                await writer.close(plan.ledger_wait, signals.unheard)
-            if not (len(writer) or writer.refused):  # else the ledger may not know how it ended, and a reaper ends it
-                await held.release()
-        notices.ended(job_id, run.status, run.duration, run.error, writer, run.lost_output)
+    job_id: str | None = None
+    try:
+        # From before the first event on: whatever is recorded as begun is also recorded as cancelled.
+        with signals.installed():
+            async with open_backend(settings, actor) as backend:
+                job_id, lease, since = await _begin(plan, backend, settings.lease_ttl, signals)
+                notices.began(job_id)
+                await backend.shorten_waits()
+                held = HeldLease(backend.keeper, lease, settings.lease_ttl, since)
+                async with held.kept():
+                    writer = LedgerWriter(backend, job_id, lease)
+                    run = Run(plan, settings, actor, job_id, writer, signals)
+                    await run.execute()
+                    await writer.close(plan.ledger_wait, signals.unheard)
+                if not (len(writer) or writer.refused):  # else the ledger may not know how it ended: a reaper ends it
+                    await held.release()
+            notices.ended(job_id, run.status, run.duration, run.error, writer, run.lost_output)
+    except Exception as error:
+        if job_id is None:
+            raise
+        raise BrokenOff(job_id, error) from error
     lost = len(writer) or writer.refused or run.lost_output
     return NOT_RECORDED if lost and run.exit_code == 0 else run.exit_code
 

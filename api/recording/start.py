@@ -13,6 +13,7 @@ from ...domain import Create, DuplicateJobId, StartStep
 from ...domain.limits import KEY_LENGTH
 from ...infrastructure import Lease, Settings
 from ...infrastructure.stopwatch import Stopwatch
+from ..jobs import find_execution
 from ..runtime import sqlite_file
 from .arguments import Plan, text
 from .backends import Backend
@@ -46,6 +47,10 @@ async def begin(plan: Plan, backend: Backend, ttl: float) -> Begun:
     attributes: dict[str, str] = dict(plan.attributes)
     if parent := plan.parent or os.environ.get(JOB_VARIABLE):
         data["parent_job_id"] = text(parent)
+    if plan.parent is not None and plan.parent.isdecimal():
+        async with backend.executions(together=False) as executions:
+            if (found := await find_execution(executions, plan.parent)) is not None:
+                data["parent_job_id"] = found.job_id
     if plan.parent is None and (step := os.environ.get(STEP_VARIABLE)):
         attributes.setdefault("parent_step_id", text(step))
     if attributes:

@@ -117,6 +117,8 @@ class Numbers(msgspec.Struct, kw_only=True):
     by: str
     whole: Statistics
     groups: list[Statistics]
+    truncated: bool
+    """Whether there are more groups than these, the first."""
     reasons: list[FailureReason]
     longest: list[EndedRun]
 

@@ -79,7 +79,7 @@ class DatabaseReader(Reader):
 
     async def diff(self, job: str, before: int | str, after: int | str | None, by: Any) -> Diff:
         """What changed between two versions or times."""
-        found = await self._replay.diff(await self._job_id(job), before, after, by=by)
+        found = await self._replay.diff(await self.job_id(job), before, after, by=by)
         if found is None:
             raise UnknownExecution(job=job, ledger=self._name)
         return found
@@ -100,7 +100,7 @@ class DatabaseReader(Reader):
     ) -> AsyncGenerator[RecordedEvent, None]:
         """The events behind a position (without one: those to come), without end."""
         heads = Heads(self._ledger.engine, poll=_POLL)
-        job_id = None if job is None else await self._job_id(job)
+        job_id = None if job is None else await self.job_id(job)
         async with heads.watching():
             feed = Feed(self._ledger.engine, heads)
             async for event in feed.subscribe(self._name, after, types=types, job_id=job_id):
@@ -111,7 +111,7 @@ class DatabaseReader(Reader):
         """Plays a run; its frames have the row after each event."""
         return play_run(
             self._ledger.engine,
-            await self._job_id(job),
+            await self.known_job_id(job),
             ledger=self._name,
             speed=how.speed,
             from_version=how.from_version,

@@ -12,7 +12,7 @@ EXIT_CODES = {
     0: "done",
     1: "the ledger refused, there is no such execution, or something differs",
     2: "wrong usage; nothing was done",
-    3: "the database is missing, not migrated, or cannot be reached",
+    3: "the database or service is missing, not migrated, or cannot be reached",
 }
 """Of all commands but `record`, which ends with the status of the command that it runs."""
 MEANINGS_OF_1 = {
@@ -72,8 +72,10 @@ def explain(error: Exception) -> tuple[int, str]:
         return 3, message
     if isinstance(error, LedgerError):
         return 1, message
-    if isinstance(error, OSError) and error.filename is None and error.strerror:
-        return 1, f"The output could not be written: {error.strerror}. Make room, or write it elsewhere."
+    if isinstance(error, OSError) and error.strerror:
+        if error.filename is None:
+            return 1, f"The output could not be written: {error.strerror}. Make room, or write it elsewhere."
+        return 1, f"{error.filename}: {error.strerror}. Name a place that you may read and write."
     if os.environ.get(TRACEBACK_VARIABLE):
         traceback.print_exception(error)
     return 1, f"{type(error).__name__}: {message}. This is a bug; {TRACEBACK_VARIABLE}=1 shows where."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import platform
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -14,18 +15,21 @@ from sqlalchemy import Connection, func, select, text
 
 from ...domain import LedgerError
 from ...infrastructure import Settings
+from ...infrastructure.database_errors import translated
 from ...infrastructure.tables import execution_leases, ledgers
 from ...infrastructure.webhooks import list_endpoints
 from ...projections import ProjectionControl
-from ..runtime import PROJECTIONS
+from ..runtime import PROJECTIONS, sqlite_file
 from . import show_json
 from .answers import Finding, Findings
 from .progress import waiting
-from .show_text import clean, count, make_console
+from .show_text import GAP, clean, count, make_console
 
 _SLOW = 0.5
 """Seconds: a database that answers a trifle later than this is far away or busy."""
 _SKEW = 2.0
+_ROOMY = 70
+"""Columns from which on a finding stands beside its subject."""
 _BEHIND = 10_000
 """Events that a projection may be behind before somebody should know."""
 
@@ -44,16 +48,18 @@ def examine_and_show(settings: Settings, *, json: bool) -> int:
 def _show(findings: list[Finding]) -> None:
     console = make_console()
     signs = {"well": ("✔", "green"), "warning": ("!", "yellow"), "wrong": ("✘", "red")}
-    table = Table.grid(padding=(0, 2, 0, 0))
+    table = Table.grid(padding=(0, GAP, 0, 0))
     table.add_column(no_wrap=True)
-    table.add_column(no_wrap=True)
+    if roomy := console.width >= _ROOMY:
+        table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
     for finding in findings:
         sign, style = signs[finding.verdict]
         told = Text(clean(finding.told))
         if finding.remedy:
             told.append(f"\n{finding.remedy}", "italic")
-        table.add_row(Text("*" if console.options.ascii_only else sign, style), finding.subject, told)
+        said = [finding.subject, told] if roomy else [Text.assemble(finding.subject, "\n", told)]
+        table.add_row(Text("*" if console.options.ascii_only else sign, style), *said)
     console.print(table)
 
 
@@ -63,12 +69,12 @@ def _examine(settings: Settings) -> Iterator[Finding]:
 
     try:
         began = time.monotonic()
-        with opened(settings) as engine, engine.connect() as connection:
+        with translated(), opened(settings) as engine, engine.connect() as connection:
             took = time.monotonic() - began
             yield Finding("database", "well", f"{engine.dialect.name} answers, its schema is that of this version")
             if took > _SLOW:
                 yield Finding("database", "warning", f"it took {took:.1f} s to answer", "Is it far away, or busy?")
-            yield from _server(connection) if engine.dialect.name == "postgresql" else _file(connection)
+            yield from _server(connection) if engine.dialect.name == "postgresql" else _file(connection, settings)
             yield from _ledger(connection, settings.ledger)
             yield from _leases(connection)
             yield from _webhooks(connection, settings.ledger)
@@ -107,7 +113,10 @@ def _server(connection: Connection) -> Iterator[Finding]:
         yield Finding("clock", "well", "the server's and ours agree")
 
 
-def _file(connection: Connection) -> Iterator[Finding]:
+def _file(connection: Connection, settings: Settings) -> Iterator[Finding]:
+    file = sqlite_file(settings.database_url)
+    if file is not None and not (os.access(file, os.W_OK) and os.access(file.parent, os.W_OK)):
+        yield Finding("file", "wrong", f"{file} may not be written", "Let this user write to it and to its folder.")
     mode = connection.execute(text("PRAGMA journal_mode")).scalar_one()
     well = mode.lower() == "wal"
     remedy = None if well else "Copy it to a disk of this machine: network file systems allow no WAL."

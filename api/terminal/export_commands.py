@@ -70,10 +70,11 @@ def events(
     from .exporting import export_events
 
     given: dict[str, Any] = {
-        "actor": actor, "type": type or None, "job_id": job, "recorded_from": since, "recorded_before": until,
+        "actor": actor, "type": type or None, "recorded_from": since, "recorded_before": until,
     }  # fmt: skip
     filters = {name: value for name, value in given.items() if value is not None}
-    export_events(settings, file, None if format is None else format.value, filters, overwrite=overwrite, json=json)
+    kind = None if format is None else format.value
+    export_events(settings, file, kind, job, filters, overwrite=overwrite, json=json)
 
 
 @exports.command("ledger")

@@ -23,7 +23,14 @@ _FORMATS = ("jsonl", "csv", "parquet")
 
 
 def export_events(
-    settings: Settings, file: str, format: str | None, filters: dict[str, Any], *, overwrite: bool, json: bool
+    settings: Settings,
+    file: str,
+    format: str | None,
+    job: str | None,
+    filters: dict[str, Any],
+    *,
+    overwrite: bool,
+    json: bool,
 ) -> None:
     """Write the file, and tell of it on the error stream, or as JSON."""
     if file == "-" and json:
@@ -35,7 +42,7 @@ def export_events(
             field="FILE", problem=f"{file!r} tells no format", remedy=f"End it in one of {known}, or say --format."
         )
     export = _from_database if settings.url is None else _from_service
-    told = asyncio.run(export(settings, file, name, filters, overwrite=overwrite))
+    told = asyncio.run(export(settings, file, name, job, filters, overwrite=overwrite))
     if told is not None and json:
         show_json.show(told)
     elif told is not None:
@@ -50,13 +57,17 @@ def _sentence(told: Exported) -> str:
 
 
 async def _from_database(
-    settings: Settings, file: str, format: str, filters: dict[str, Any], *, overwrite: bool
+    settings: Settings, file: str, format: str, job: str | None, filters: dict[str, Any], *, overwrite: bool
 ) -> Exported | None:
     """With a manifest; None where it went to the output."""
     from ..runtime import open_ledger
+    from .database_reader import DatabaseReader
 
     columns = (TextColumn("events"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     async with open_ledger(settings, create=False) as ledger:
+        if job is not None:
+            async with ledger.sessions() as session:
+                filters = {**filters, "job_id": await DatabaseReader(ledger, session).known_job_id(job)}
         with make_progress(*columns) as bar:
             task = bar.add_task("", total=None)
             options: dict[str, Any] = {
@@ -74,14 +85,16 @@ async def _from_database(
 
 
 async def _from_service(
-    settings: Settings, file: str, format: str, filters: dict[str, Any], *, overwrite: bool
+    settings: Settings, file: str, format: str, job: str | None, filters: dict[str, Any], *, overwrite: bool
 ) -> Exported | None:
     """As a download; the size that it holds is told, whose root the service gives."""
-    from .service_reader import open_client
+    from .service_reader import ServiceReader, open_client
 
     with make_progress(TextColumn("download"), DownloadColumn()) as bar:
         task = bar.add_task("", total=None)
         async with open_client(settings) as client:
+            if job is not None:
+                filters = {**filters, "job_id": await ServiceReader(client).known_job_id(job)}
             if file == "-":
                 await client.export(_write, format, **filters)
                 return None

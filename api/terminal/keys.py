@@ -16,9 +16,11 @@ from ...infrastructure.event_store import utc_now
 from ...infrastructure.short_transactions import short_transaction
 from . import answers, show_json
 from .opened import opened
-from .show_text import line, local_time, make_console
+from .show_text import GAP, giving_way, line, local_time, make_console
 
 _T = TypeVar("_T")
+_NAME = 12
+"""Columns that a name has at least."""
 
 
 def create_and_show(
@@ -69,19 +71,34 @@ def show_keys(settings: Settings, *, json: bool) -> None:
     if not found:
         console.print(Text(f"Ledger {line(settings.ledger)} has no key yet.", "dim"))
         return
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-    for name in ("key id", "name", "scopes", "state", "created", "expires", "last used"):
-        table.add_column(name, no_wrap=True)
+    names = ("key id", "name", "scopes", "state", "created", "expires", "last used")
+    rows = [[Text(name) for name in names]]
     for each in found:
         state = each.state(now)
         times = (each.created_at, each.expires_at, each.used_at)
-        table.add_row(
-            each.key_id,
-            line(each.name),
-            " ".join(each.scopes),
-            Text(state, "green" if state == "active" else "red"),
-            *("never" if time is None else local_time(time) for time in times),
+        rows.append(
+            [
+                Text(each.key_id),
+                Text(line(each.name)),
+                Text(" ".join(each.scopes)),
+                Text(state, "green" if state == "active" else "red"),
+                *(Text("never" if time is None else local_time(time)) for time in times),
+            ]
         )
+    widths = [max(cell.cell_len for cell in column) for column in zip(*rows, strict=True)]
+    name, widths[1] = widths[1], min(widths[1], _NAME)
+    # The id is to be typed; of what is left out, --json tells.
+    out = giving_way(
+        widths, console.width, [names.index(name) for name in ("scopes", "created", "last used", "expires")]
+    )
+    room = console.width - sum(width + GAP for at, width in enumerate(widths) if at not in out) + GAP
+    widths[1] = max(min(name, widths[1] + room), _NAME)
+    table = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0), header_style="dim")
+    for at, title in enumerate(names):
+        if at not in out:
+            table.add_column(title, no_wrap=True, overflow="ellipsis", width=widths[at])
+    for row in rows[1:]:
+        table.add_row(*(cell for at, cell in enumerate(row) if at not in out))
     console.print(table)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -19,6 +19,9 @@ from .options import (
     Url,
     load_settings,
 )
+
+if TYPE_CHECKING:
+    from ...projections import EventPage
 
 
 class Clock(StrEnum):
@@ -103,12 +106,18 @@ def audit(
     from . import reading, show_audit, show_json
 
     given: dict[str, Any] = {
-        "actor": actor, "type": type or None, "job_id": job, "status": status or None, "recorded_from": since,
+        "actor": actor, "type": type or None, "status": status or None, "recorded_from": since,
         "recorded_before": until, "correlation_id": correlation, "trace_id": trace, "changed_field": field,
         "text": text,
     }  # fmt: skip
     filters = {name: value for name, value in given.items() if value is not None}
-    page = reading.run(settings, lambda reader: reader.audit(limit, cursor, not oldest, filters))
+
+    async def read(reader: reading.Reader) -> EventPage:
+        if job is not None:
+            filters["job_id"] = await reader.known_job_id(job)
+        return await reader.audit(limit, cursor, not oldest, filters)
+
+    page = reading.run(settings, read)
     if json:
         show_json.show(page)
     else:

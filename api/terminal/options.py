@@ -63,7 +63,8 @@ EventTypes = Annotated[
     typer.Option("--type", metavar="EVENT", help="Only these, as `corrected`. Repeatable.", show_default=False),
 ]
 OfJob = Annotated[
-    str | None, typer.Option("--job", metavar="JOB", help="Only those of this execution.", show_default=False)
+    str | None,
+    typer.Option("--job", metavar="JOB", help="Only those of this execution, by job id or number.", show_default=False),
 ]
 RecordedSince = Annotated[
     str | None, typer.Option("--since", metavar="TIME", help="Recorded at this time or later.", show_default=False)
@@ -89,7 +90,10 @@ class Given:
 
 def load_settings(ctx: typer.Context, **options: object) -> Settings:
     """Settings of the environment, under the options of the command line; refused where a service is named in vain."""
+    import re
+
     from pydantic import ValidationError
+    from pydantic_settings import SettingsError
 
     from ...infrastructure import Settings
 
@@ -106,6 +110,10 @@ def load_settings(ctx: typer.Context, **options: object) -> Settings:
         name = str(first["loc"][0])
         where = f"--{name.split('_')[0]}" if name in chosen else f"EXECUTION_LEDGER_{name.upper()}"
         raise UsageProblem(where, first["msg"], "See docs/settings.md.") from error
+    except SettingsError as error:  # a list, which is decoded before it is validated
+        name = re.search(r'field "(\w+)"', str(error))
+        where = f"EXECUTION_LEDGER_{name[1].upper()}" if name else "EXECUTION_LEDGER_…"
+        raise UsageProblem(where, "is no JSON list", 'Write it as ["one", "two"].') from error
     if settings.url is not None and not calls_services(ctx.command):
         raise refuse_service(path_of(ctx), "--url" if "url" in chosen else "EXECUTION_LEDGER_URL")
     if settings.url is not None and "database_url" in chosen:

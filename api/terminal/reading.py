@@ -25,6 +25,7 @@ from ...projections import (
     StepSpan,
     Timeline,
 )
+from ..jobs import find_execution
 from .progress import waiting
 
 _T = TypeVar("_T")
@@ -107,6 +108,8 @@ class Numbers(NamedTuple):
     window: Window
     whole: Statistics
     groups: list[Statistics]
+    truncated: bool
+    """Whether there are more groups."""
     reasons: list[FailureReason]
     longest: list[EndedRun]
 
@@ -166,17 +169,20 @@ class Reader(ABC):
         summary = await self._queries.summary()
         return LedgerFacts(summary, await self._queries.root(summary.size))
 
-    async def _find(self, job: str) -> ExecutionHistory | None:
-        """By job id, or by number."""
-        found = await self._executions.get_execution_by_job_id(job)
-        if found is None and job.isdecimal() and len(job) < 19:
-            found = await self._executions.get(int(job))
-        return found
-
-    async def _job_id(self, job: str) -> str:
-        """The job id where a number was given."""
+    async def job_id(self, job: str) -> str:
+        """The job id where a number was given; what is not there, or not yet, as it was given."""
         found = await self._find(job)
         return job if found is None else found.job_id
+
+    async def known_job_id(self, job: str) -> str:
+        """The same of an execution that is there, or was deleted."""
+        found = await self._find(job)
+        if found is None and not await self._queries.events(1, job_id=job):
+            raise UnknownExecution(job=job, ledger=(await self._queries.summary()).ledger)
+        return job if found is None else found.job_id
+
+    async def _find(self, job: str) -> ExecutionHistory | None:
+        return await find_execution(self._executions, job)
 
     async def _ends(self, execution: ExecutionHistory) -> Status:
         """An execution with its first and its last event."""
@@ -191,8 +197,13 @@ async def numbers_of(statistics: Any, window: Window) -> Numbers:
     only = {"run_name": window.run_name} if window.run_name is not None else {}
     (whole,) = await statistics.statistics(*between, **only)
     groups = await statistics.statistics(*between, by=window.by, limit=GROUPS, **only)
+    truncated = False
+    if len(groups) == GROUPS:
+        last = groups[-1].at or (groups[-1].run_name if window.by == "run_name" else groups[-1].execution_type) or ""
+        truncated = bool(await statistics.statistics(*between, by=window.by, after=last, limit=1, **only))
     reasons = await statistics.failure_reasons(*between, limit=TOP, **only)
-    return Numbers(window, whole, groups, reasons, await statistics.longest_runs(*between, limit=TOP, **only))
+    longest = await statistics.longest_runs(*between, limit=TOP, **only)
+    return Numbers(window, whole, groups, truncated, reasons, longest)
 
 
 def run(settings: Settings, read: Callable[[Reader], Awaitable[_T]], *, shows: bool = False) -> _T:

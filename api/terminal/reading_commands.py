@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -83,18 +83,19 @@ def history(
 
     since = None if ended_since is None else read_time(ended_since, "--ended-since").isoformat()
     until = None if ended_until is None else read_time(ended_until, "--ended-until").isoformat()
-    filters = {
-        "status": status or None, "run_name_prefix": name_prefix, "parent_job_id": parent, "ended_from": since,
-        "ended_before": until,
+    filters: dict[str, Any] = {
+        "status": status or None, "run_name_prefix": name_prefix, "ended_from": since, "ended_before": until,
     }  # fmt: skip
-    found = reading.run(settings, lambda reader: reader.history(limit, cursor, filters))
+
+    async def read(reader: reading.Reader) -> reading.History:
+        whole = None if parent is None else await reader.job_id(parent)
+        return await reader.history(limit, cursor, {**filters, "parent_job_id": whole})
+
+    found = reading.run(settings, read)
     if json:
         show_json.show(show_json.history(found))
     else:
-        again = {"name-prefix": name_prefix, "parent": parent, "ended-since": since, "ended-until": until}
-        options = [f"--status={each}" for each in status or ()]
-        options += [f"--{name}={value}" for name, value in again.items() if value is not None]
-        show_history.show(found, options)
+        show_history.show(found)
 
 
 def timeline(

@@ -124,13 +124,15 @@ def record(
     settings = load_settings(ctx, url=url, database_url=database, ledger=ledger, actor=actor)
     import asyncio
 
-    from ...domain import LedgerError
-    from ..recording.run import NOT_RECORDED
+    from ..recording.run import NOT_RECORDED, BrokenOff
     from ..recording.run import record as run
 
     try:
         status = asyncio.run(run(plan, settings, actor_of(settings)))
-    except LedgerError as error:
+    except BrokenOff as broken:
+        print_error(f"Run {broken.job_id} was begun, but not recorded to its end: {explain(broken.error)[1]}")
+        status = NOT_RECORDED
+    except Exception as error:
         print_error(f"{explain(error)[1]} (nothing was run)")
         status = NOT_RECORDED
     raise typer.Exit(status)

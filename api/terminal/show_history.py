@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
-from collections.abc import Sequence
 from datetime import datetime
 
 from rich.table import Table
@@ -13,23 +11,36 @@ from ...infrastructure import ExecutionHistory
 from ...projections import LedgerSummary
 from .reading import History
 from .show_status import status_text, times
-from .show_text import STATUS_STYLES, LedgerConsole, count, duration, joined, line, local_time, make_console, zone
+from .show_text import (
+    GAP,
+    STATUS_STYLES,
+    LedgerConsole,
+    count,
+    duration,
+    giving_way,
+    joined,
+    line,
+    local_time,
+    make_console,
+    zone,
+)
 
-_GAP = 2
+_COLUMNS = ("#", "Job", "Name", "Status", "Started", "Took", "Try")
+_NUMBERS = ("#", "Took", "Try")
+_JOB, _NAME = 16, 8
 _ROOMY = 110
 """Columns from which on times are shown in full."""
 
 
-def show(found: History, options: Sequence[str] = ()) -> None:
-    """Print the page, and below it how many there are; `options` are those of the filters, for the next page."""
+def show(found: History) -> None:
+    """Print the page, and below it how many there are."""
     console = make_console()
     if found.executions:
         console.print(_table(found, console))
         console.print()
     console.print(_footer(found), soft_wrap=True)
     if found.next_cursor:
-        again = shlex.join(["execution-ledger", "history", *options, "--cursor", found.next_cursor])
-        console.print(Text(f"more: {again}", "dim"), soft_wrap=True)
+        console.print(Text(f"more: the same with --cursor {found.next_cursor}", "dim"), soft_wrap=True)
 
 
 def totals(summary: LedgerSummary) -> Text:
@@ -45,17 +56,26 @@ def totals(summary: LedgerSummary) -> Text:
 def _table(found: History, console: LedgerConsole) -> Table:
     roomy = console.width >= _ROOMY
     rows = [_row(each, console, roomy=roomy) for each in found.executions]
-    job, name = _shares([max(cell.cell_len for cell in column) for column in zip(*rows, strict=True)], console.width)
-    table = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), header_style="dim")
-    table.add_column("#", justify="right", no_wrap=True)
-    table.add_column("Job", no_wrap=True, overflow="ellipsis", width=job)
-    table.add_column("Name", no_wrap=True, overflow="ellipsis", width=name)
-    table.add_column("Status", no_wrap=True)
-    table.add_column("Started", no_wrap=True, style="dim")
-    table.add_column("Took", justify="right", no_wrap=True)
-    table.add_column("Try", justify="right", no_wrap=True)
+    widths = [max(cell.cell_len for cell in column) for column in zip(*rows, strict=True)]
+    widths = [max(width, len(name)) for width, name in zip(widths, _COLUMNS, strict=True)]
+    _, job, name, *_ = widths
+    # Of job and name so much at least, the rest where there is room; the job, which is to be typed, comes first.
+    least = [widths[0], min(job, _JOB), min(name, _NAME), *widths[3:]]
+    out = giving_way(least, console.width, [_COLUMNS.index(each) for each in ("Try", "Started", "Name", "Took")])
+    room = console.width - sum(width + GAP for at, width in enumerate(widths) if at not in out) + GAP + job
+    if _COLUMNS.index("Name") not in out:
+        room += name
+        job = max(min(job, room - min(name, max(room * 2 // 5, _NAME))), min(job, _JOB))
+        widths[2] = max(min(name, room - job), min(name, _NAME))
+    widths[1] = max(min(job, room), min(job, _JOB))
+    table = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0), header_style="dim")
+    for at, title in enumerate(_COLUMNS):
+        if at not in out:
+            justify = "right" if title in _NUMBERS else "left"
+            style = "dim" if title == "Started" else None
+            table.add_column(title, justify=justify, style=style, no_wrap=True, overflow="ellipsis", width=widths[at])
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*(cell for at, cell in enumerate(row) if at not in out))
     return table
 
 
@@ -70,15 +90,6 @@ def _row(execution: ExecutionHistory, console: LedgerConsole, *, roomy: bool) ->
         Text("" if took is None else duration(took), "" if execution.completed_at else "dim"),
         Text(str(execution.attempt), "dim" if execution.attempt == 1 else "yellow"),
     ]
-
-
-def _shares(widths: list[int], columns: int) -> tuple[int, int]:
-    """Widths of job and name: what the other columns leave; the job, which is to be typed, comes first."""
-    number, job, name, status, started, took, tries = widths
-    others = number + max(status, 6) + max(started, 7) + max(took, 4) + max(tries, 3) + 6 * _GAP
-    job, name, room = max(job, 3), max(name, 4), columns - others
-    job = max(min(job, room - min(name, max(room * 2 // 5, 8))), 8)
-    return job, max(min(name, room - job), 4)
 
 
 def _started(time: datetime | None, *, roomy: bool) -> str:

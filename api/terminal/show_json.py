@@ -78,6 +78,7 @@ def numbers(found: Numbers) -> answers.Numbers:
         by=window.by,
         whole=found.whole,
         groups=found.groups,
+        truncated=found.truncated,
         reasons=found.reasons,
         longest=found.longest,
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import IO, Any, NoReturn
 
@@ -15,6 +15,8 @@ from rich.text import Text
 
 PIPED_WIDTH = 1_000
 """Columns where nobody looks at a screen: nothing is cut."""
+GAP = 2
+"""Blanks between two columns of a table."""
 BROKEN_PIPE = 141
 """Exit status where the reader went away, as for a command that SIGPIPE ended."""
 
@@ -125,6 +127,16 @@ def joined(separator: str, parts: Iterable[Text]) -> Text:
             result.append(separator, "dim")
         result.append_text(part)
     return result
+
+
+def giving_way(widths: Sequence[int], columns: int, order: Sequence[int]) -> set[int]:
+    """Which columns of a table are left out, in this order, so that the others are seen whole."""
+    out: set[int] = set()
+    for each in order:
+        if sum(width + GAP for at, width in enumerate(widths) if at not in out) - GAP <= columns:
+            break
+        out.add(each)
+    return out
 
 
 def duration(seconds: float) -> str:

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from ..audit import EventFilters
 from .export import EventExport, ExportProgress
 from .manifest import Manifest
-from .places import beside_of, check_place, flush, flush_folder
+from .places import beside_of, check_place, clearing, flush, flush_folder
 
 
 def manifest_path(path: str | os.PathLike[str]) -> Path:
@@ -48,7 +48,7 @@ async def export_to_file(
     check_place(*places, overwrite=overwrite)
     beside = beside_of(target)
     beside_manifest = manifest_path(beside)
-    try:
+    with clearing(target, beside, beside_manifest):
         with beside.open("xb") as file:
             async for chunk in export.chunks():
                 await asyncio.to_thread(file.write, chunk)
@@ -63,7 +63,4 @@ async def export_to_file(
         beside.replace(target)
         beside_manifest.replace(manifest_path(target))
         flush_folder(target.parent)
-    finally:
-        for leftover in (beside, beside_manifest):
-            leftover.unlink(missing_ok=True)
     return manifest

@@ -20,15 +20,28 @@ def appearing(target: Path, *, overwrite: bool, private: bool = False) -> Iterat
     """
     check_place(target, overwrite=overwrite)
     beside = beside_of(target)
-    try:
+    with clearing(target, beside):
         with open(beside, "xb", opener=lambda path, flags: os.open(path, flags, 0o600 if private else 0o666)) as file:
             yield file
             flush(file)
         check_place(target, overwrite=overwrite)
         beside.replace(target)
         flush_folder(target.parent)
+
+
+@contextmanager
+def clearing(target: Path, *beside: Path) -> Iterator[None]:
+    """Leave none of the files beside a target; errors name the target, since nobody has given the other names."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename in map(str, beside):
+            error.filename = str(target)
+        raise
     finally:
-        beside.unlink(missing_ok=True)
+        for each in beside:
+            with suppress(OSError):
+                each.unlink(missing_ok=True)
 
 
 def beside_of(target: Path) -> Path:

@@ -36,6 +36,7 @@ from execution_ledger.infrastructure import ExecutionHistory, ExecutionRepositor
 from execution_ledger.projections import AuditQueries, LedgerQueries, ReplayQueries, StatisticsQueries
 from support import Database
 from support.http_service import find_operation, operations, running
+from support.other_server import answering
 
 from .conftest import Service
 
@@ -403,8 +404,20 @@ def test_what_is_no_text_is_refused_by_name(client: Any) -> None:
 def test_a_service_that_is_away_is_waited_for_as_long_as_patience_says(make: Any) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"http://127.0.0.1:{taken.getsockname()[1]}"
-    with make(address, patience=0.3) as client, pytest.raises(StoreUnavailable, match=r"127\.0\.0\.1 does not answer"):
+    told = f"^{address.removeprefix('http://')} does not answer"
+    with make(address, patience=0.3) as client, pytest.raises(StoreUnavailable, match=told):
         client.summary()
+
+
+def test_an_answer_that_is_not_the_services_own_is_told(make: Any) -> None:
+    with answering(b"<html>", "text/html") as address, make(address) as client:
+        told = f"^{address.removeprefix('http://')} answered 200 OK, but not as an execution-ledger service does"
+        for ask in (client.summary, lambda: client.get("j"), lambda: client.create_execution({"job_id": "j"})):
+            with pytest.raises(StoreUnavailable, match=told):
+                ask()
+        if isinstance(client, LedgerClient):
+            with pytest.raises(StoreUnavailable, match=told):
+                next(client.follow(0))
 
 
 def test_it_follows_the_ledger_through_restarts_of_the_service(make: Any, database: Database) -> None:

@@ -42,7 +42,8 @@ class Cli:
 
     def environment(self, **more: str) -> dict[str, str]:
         kept = {name: value for name, value in os.environ.items() if not name.startswith("EXECUTION_LEDGER_")}
-        kept.pop("FORCE_COLOR", None)
+        for name in ("FORCE_COLOR", "COLUMNS", "LINES"):
+            kept.pop(name, None)
         own = {"EXECUTION_LEDGER_DATABASE_URL": self.url, "EXECUTION_LEDGER_ACTOR": "ada", "TZ": "Asia/Kathmandu"}
         return kept | own | self.env | more
 

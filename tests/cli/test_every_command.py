@@ -89,7 +89,7 @@ COMMANDS: dict[str, Case] = {
     "reap": Case("", "--database sqlite:///none.db", NOTHING_HERE, 3),
     "rebuild": Case("", "nothing", "There is no projection 'nothing' here."),
     "record": Case("-- true", "-- ", "COMMAND: there is no command. Put it after two dashes: ", 2),
-    "replay": Case("nightly-1 --speed 0", "nobody", "There is no execution 'nobody' in ledger 'default'."),
+    "replay": Case("nightly-1 --speed 0", "nobody", NOBODY),
     "serve": Case(
         "--port 0", "--host 203.0.113.7 --port 0", "host: ", stop="listens on|address", stopped=0, colors=None
     ),

@@ -12,13 +12,16 @@ from typing import Any
 
 import pytest
 
+from execution_ledger.api.terminal import reading
 from execution_ledger.api.terminal.errors import UsageProblem
 from execution_ledger.api.terminal.windows import make_window
 from execution_ledger.domain import InvalidInput
-from execution_ledger.infrastructure import ExecutionRepository, migrate
+from execution_ledger.infrastructure import ExecutionRepository, Settings, migrate
+from support.http_service import running
 
 from .conftest import Cli
 from .test_read_commands import three_runs, write
+from .test_reap import until
 
 
 async def two_ends(runs: ExecutionRepository) -> None:
@@ -60,6 +63,9 @@ def test_what_audit_tells(cli_anywhere: Cli) -> None:
     assert [each["event"]["position"] for each in page["events"]] == [1, 2]
     following = cli_anywhere.json("audit", "--limit", "2", "--oldest", "--cursor", page["next_cursor"])
     assert [each["event"]["position"] for each in following["events"]] == [3, 4]
+    assert cli_anywhere.text("audit", "--job", "1") == cli_anywhere.text("audit", "--job", "nightly-1")
+    assert "made by mistake" in cli_anywhere.text("audit", "--job", "gone")
+    assert cli_anywhere.text("audit", "--job", "99", status=1).startswith("error: JOB: there is no execution '99'")
     assert cli_anywhere.text("audit", "--actor", "nobody") == "No such event.\n"
     assert cli_anywhere.text("audit", "--type", "exploded", status=1).startswith("error: type: ")
 
@@ -83,6 +89,26 @@ def test_what_stats_tell(cli_anywhere: Cli) -> None:
     assert cli_anywhere.text("stats", "--until", "2020-01-01", "--since", "2020-01-02", status=2).startswith(
         "error: --until: is not after --since."
     )
+
+
+def test_stats_tell_that_there_are_more_groups(cli_anywhere: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading, "GROUPS", 1)
+    write(cli_anywhere, two_ends)
+    write(cli_anywhere, lambda runs: runs.create_execution({"job_id": "d", "run_name": "x", "status": "completed"}))
+    until(lambda: json.loads(cli_anywhere.text("stats", "--json"))["whole"]["runs"] == 4)
+    for by, truncated in (("name", True), ("day", False)):
+        answer = json.loads(cli_anywhere.text("stats", "--by", by, "--json"))
+        assert (len(answer["groups"]), answer["truncated"]) == (1, truncated)
+        assert ("the first 1 groups; narrow" in cli_anywhere.text("stats", "--by", by)) == truncated
+
+
+def test_an_audit_key_audits_jobs_by_name(cli_on_both: Cli) -> None:
+    write(cli_on_both, three_runs)
+    secret = json.loads(cli_on_both.text("keys", "create", "a", "--scope", "audit", "--json"))["secret"]
+    with running(Settings(database_url=cli_on_both.url, actor=None, auth=True)) as address:
+        cli_on_both.env |= {"EXECUTION_LEDGER_URL": address, "EXECUTION_LEDGER_KEY": secret}
+        assert "why: the usual" in cli_on_both.text("audit", "--job", "nightly-1")
+        assert "needs the scope 'read'" in cli_on_both.text("audit", "--job", "1", status=1)
 
 
 def test_what_tail_tells(cli_anywhere: Cli) -> None:
@@ -119,7 +145,9 @@ def test_what_replay_tells(cli_anywhere: Cli) -> None:
     began = time.monotonic()
     cli_anywhere.text("replay", "1", "--by", "occurred", "--speed", "20")
     assert time.monotonic() - began > 0.4, "ten seconds, twenty times as fast"
-    assert cli_anywhere.text("replay", "nobody", status=1).startswith("error: ")
+    for job in ("nobody", ".", ".."):
+        told = f"error: JOB: there is no execution {job!r} in ledger 'default'."
+        assert cli_anywhere.text("replay", job, status=1).startswith(told)
 
 
 def test_a_replay_at_a_terminal_is_steered_with_keys(cli: Cli) -> None:

@@ -8,6 +8,7 @@ import sys
 
 import pytest
 
+from execution_ledger.api.recording.writer import LedgerWriter
 from execution_ledger.infrastructure import ExecutionHistory
 from execution_ledger.projections import ReplayQueries
 
@@ -275,6 +276,7 @@ def test_wrong_usage_is_told_in_one_line(cli: Cli, arguments: list[str], words: 
         (["--database", "mysql://x/y"], "database_url: mysql is not supported"),
         (["--database", "nonsense"], "database_url: is not a database URL"),
         (["--database", "postgresql://127.0.0.1:1/x"], "The database did not answer"),
+        (["--database", f"sqlite:///{'x' * 300}/x.db"], f"{'x' * 300}: File name too long. Name a place"),
     ],
 )
 def test_what_the_ledger_cannot_take_is_refused_before_anything_runs(
@@ -285,6 +287,26 @@ def test_what_the_ledger_cannot_take_is_refused_before_anything_runs(
     assert words in line
     assert line.endswith("(nothing was run)")
     assert not (cli.folder / "made").exists()
+
+
+def test_the_parent_may_be_named_by_its_number(cli: Cli) -> None:
+    assert cli.run("record", "--job-id", "outer", "--", "true").returncode == 0
+    assert cli.run("record", "--job-id", "inner", "--parent", "1", "--", "true").returncode == 0
+    assert cli.run("record", "--job-id", "ticket", "--parent", "4711", "--", "true").returncode == 0
+    parents = {run.job_id: run.parent_job_id for run in cli.executions()}
+    assert parents == {"outer": None, "inner": "outer", "ticket": "4711"}
+    assert cli.text("history", "--parent", "1") == cli.text("history", "--parent", "outer")
+    assert "inner" in cli.text("history", "--parent", "1")
+
+
+def test_a_run_that_was_begun_is_not_said_to_be_nothing(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def fail(*_: object) -> None:
+        raise LookupError("no more")
+
+    monkeypatch.setattr(LedgerWriter, "close", fail)
+    lines = cli.text("record", "-q", "--job-id", "j", "--", "touch", "made", status=125).splitlines()
+    assert lines[-1].startswith("error: Run j was begun, but not recorded to its end: LookupError: no more. This is a")
+    assert (cli.folder / "made").exists()
 
 
 def test_a_server_is_never_migrated_without_being_asked(cli_on_postgres: Cli, postgres_server: object) -> None:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
+import sqlite3
 import subprocess
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -41,6 +44,22 @@ def test_an_export_is_written_to_a_file_or_to_the_output(cli_anywhere: Cli) -> N
     assert cli.text("export", "events", "nowhere/all.csv", status=1).startswith("error: ")
     assert cli.text("export", "events", "x.csv", "--type", "exploded", status=1).startswith("error: type: ")
     assert not list(cli.folder.glob(".*.part"))
+
+
+def test_a_place_that_cannot_be_written_to_is_told_by_the_name_that_was_given(cli_anywhere: Cli) -> None:
+    write(cli_anywhere, three_runs)
+    for arguments in (("events",), *([] if "EXECUTION_LEDGER_URL" in cli_anywhere.env else [("ledger",)])):
+        name = f"{'x' * 225}.csv"  # the name of a part would be longer than any file system takes
+        told = cli_anywhere.text("export", *arguments, name, status=1)
+        assert told == f"error: {name}: File name too long. Name a place that you may read and write.\n"
+
+
+def test_a_setting_that_is_no_list_is_wrong_usage(cli: Cli) -> None:
+    for name, value in (("WEBHOOK_ALLOW", "10.0.0.0/8"), ("CORS_ORIGINS", "http://x")):
+        cli.env = {f"EXECUTION_LEDGER_{name}": value}
+        told = f'error: EXECUTION_LEDGER_{name}: is no JSON list. Write it as ["one", "two"].\n'
+        assert cli.text("history", status=2) == cli.text("record", "--", "touch", "made", status=2) == told
+    assert not (cli.folder / "made").exists()
 
 
 def test_an_export_of_a_database_has_a_manifest_with_its_root(cli: Cli) -> None:
@@ -110,6 +129,43 @@ def test_a_doctor_tells_what_is_wrong_with_the_remedy(cli: Cli) -> None:
     assert "no such column" in out
     assert "--retry run_statistics" in out
     assert cli.call("doctor", "--url", "http://127.0.0.1:1")[0] == 1
+
+
+@pytest.mark.parametrize("table", ["ledgers", "execution_leases"])
+def test_a_doctor_of_a_damaged_database_keeps_what_it_found_before(cli: Cli, table: str) -> None:
+    migrate(cli.url)
+    write(cli, three_runs)
+    with closing(sqlite3.connect(cli.folder / "ledger.db")) as db:
+        db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        (page,) = db.execute("SELECT rootpage FROM sqlite_master WHERE name = ?", (table,)).fetchone()
+        (size,) = db.execute("PRAGMA page_size").fetchone()
+    with (cli.folder / "ledger.db").open("r+b") as file:
+        file.seek((page - 1) * size)
+        file.write(b"\xff" * size)
+    answer = json.loads(cli.call("doctor", "--json")[1])
+    findings = [(finding["subject"], finding["verdict"]) for finding in answer["findings"]]
+    assert findings[:3] == [("python", "well"), ("database", "well"), ("durability", "well")]
+    assert findings[-1] == ("database", "wrong")
+    assert "restore it from a backup" in answer["findings"][-1]["told"]
+
+
+def test_a_doctor_tells_of_a_file_that_may_not_be_written(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    migrate(cli.url)
+    monkeypatch.setattr(os, "access", lambda *_: False)  # root, who runs many tests, may write everywhere
+    assert "ledger.db may not be written\nLet this user write" in re.sub(" +", " ", cli.call("doctor")[1]).replace(
+        "\n ", "\n"
+    )
+
+
+def test_an_export_of_one_job_takes_its_number_and_refuses_what_is_not_there(cli_anywhere: Cli) -> None:
+    write(cli_anywhere, three_runs)
+    by_name = cli_anywhere.run("export", "events", "-", "--format", "jsonl", "--job", "nightly-1").stdout
+    assert len(by_name.splitlines()) == 9
+    assert cli_anywhere.run("export", "events", "-", "--format", "jsonl", "--job", "1").stdout == by_name
+    assert len(cli_anywhere.run("export", "events", "-", "--format", "jsonl", "--job", "gone").stdout.splitlines()) == 2
+    told = cli_anywhere.text("export", "events", "x.jsonl", "--job", "99", status=1)
+    assert told.startswith("error: JOB: there is no execution '99' in ledger 'default'.")
+    assert not (cli_anywhere.folder / "x.jsonl").exists()
 
 
 def test_shells_complete_commands(cli: Cli) -> None:
