@@ -11,6 +11,7 @@ from rich.text import Text
 from ...infrastructure import Settings
 from ...projections import back_up_to_file, restore
 from . import answers, show_json
+from .errors import UsageProblem
 from .progress import make_progress
 from .show_text import count, line, make_console
 
@@ -19,6 +20,8 @@ _COLUMNS = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
 
 def export_ledger(settings: Settings, file: Path, *, overwrite: bool, json: bool) -> None:
     """Write the file, and tell of it on the error stream, or as JSON."""
+    if str(file) == "-":
+        raise UsageProblem("FILE", "a backup is not written to the output", "Name a file, as ledger.jsonl.gz.")
     from ..runtime import engine_for_threads, open_ledger
 
     async def check() -> None:

@@ -18,7 +18,10 @@ def make_window(since: str, until: str | None, by: str, run_name: str | None, no
     now = now or datetime.now(UTC)
     end = now if until is None else check_time(until, "--until")
     ago = _AGO.fullmatch(since)
-    begin = end - timedelta(hours=int(ago[1]) * _HOURS[ago[2]]) if ago else check_time(since, "--since")
+    try:
+        begin = end - timedelta(hours=int(ago[1]) * _HOURS[ago[2]]) if ago else check_time(since, "--since")
+    except OverflowError as error:
+        raise UsageProblem("--since", f"{since} ago there was no calendar", "Name a later time.") from error
     whole = timedelta(hours=1)
     first, last = _hour(begin), _hour(end - timedelta(microseconds=1)) + whole
     if first >= last:

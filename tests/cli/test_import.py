@@ -50,3 +50,10 @@ def test_the_order_of_the_file_is_that_of_the_events(cli_on_both: Cli) -> None:
     notes = [event.data or {} for event in cli_on_both.events(str(uuid5(_SPACE, "7"))) if event.name == "noted"]
     assert [note["text"] for note in notes] == ["OpenLineage START", "OpenLineage RUNNING", "OpenLineage COMPLETE"]
     assert cli_on_both.events()[0].actor == "ada"
+
+
+def test_lines_may_come_from_a_pipe(cli_anywhere: Cli) -> None:
+    lines = "\n".join(events(2)).encode()
+    ran = cli_anywhere.run("import", "openlineage", "/dev/stdin", input=lines)
+    assert (ran.returncode, ran.stderr) == (0, b"6 events recorded\n")
+    assert cli_anywhere.text("import", "openlineage", ".", status=1).startswith("error: FILE: . is a folder.")
