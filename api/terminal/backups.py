@@ -8,6 +8,7 @@ from pathlib import Path
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
+from ...domain import InvalidInput
 from ...infrastructure import Settings
 from ...projections import back_up_to_file, restore
 from . import answers, show_json
@@ -47,6 +48,11 @@ def export_ledger(settings: Settings, file: Path, *, overwrite: bool, json: bool
 
 def import_ledger(settings: Settings, file: Path, *, json: bool) -> None:
     """Load the file, and tell of it on the error stream, or as JSON."""
+    try:
+        file.open("rb").close()
+    except OSError as error:  # told before a database is made for it
+        problem = f"{file} cannot be read: {error.strerror}"
+        raise InvalidInput(field="FILE", problem=problem, remedy="Name a file that is there.") from error
     from ..runtime import engine_for_threads, open_ledger
 
     async def prepare() -> None:
