@@ -66,5 +66,5 @@ def problem_error(body: dict[str, Any]) -> LedgerError:
 
 def no_answer(error: httpx.TransportError, address: str) -> StoreUnavailable:
     """The error of a request that was not answered, however often it was sent."""
-    problem = str(error) or type(error).__name__
+    problem = str(error).rstrip(".") or type(error).__name__
     return StoreUnavailable.told(f"{address} does not answer: {problem}. Check the address.", {"problem": problem})

@@ -57,13 +57,13 @@ async def begin(plan: Plan, backend: Backend, ttl: float) -> Begun:
         data["attributes"] = attributes
     holder = text(f"record {os.getpid()} on {socket.gethostname()}")[:KEY_LENGTH]
     while True:
-        since, data["job_id"] = Stopwatch(), plan.job_id or plan.new_job_id()
+        since, data["job_id"] = Stopwatch(), plan.new_job_id() if plan.job_id is None else plan.job_id
         Create.of(data)  # refused in the same words, wherever it is recorded
         try:
             lease = await backend.begin(data, reason=plan.reason, holder=holder, ttl=ttl)
             return Begun(data["job_id"], lease, since)
         except DuplicateJobId:
-            if plan.job_id:
+            if plan.job_id is not None:
                 raise
 
 

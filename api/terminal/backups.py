@@ -8,9 +8,11 @@ from pathlib import Path
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
+from ...domain import InvalidInput
 from ...infrastructure import Settings
 from ...projections import back_up_to_file, restore
 from . import answers, show_json
+from .errors import UsageProblem
 from .progress import make_progress
 from .show_text import count, line, make_console
 
@@ -19,6 +21,8 @@ _COLUMNS = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
 
 def export_ledger(settings: Settings, file: Path, *, overwrite: bool, json: bool) -> None:
     """Write the file, and tell of it on the error stream, or as JSON."""
+    if str(file) == "-":
+        raise UsageProblem("FILE", "a backup is not written to the output", "Name a file, as ledger.jsonl.gz.")
     from ..runtime import engine_for_threads, open_ledger
 
     async def check() -> None:
@@ -44,6 +48,11 @@ def export_ledger(settings: Settings, file: Path, *, overwrite: bool, json: bool
 
 def import_ledger(settings: Settings, file: Path, *, json: bool) -> None:
     """Load the file, and tell of it on the error stream, or as JSON."""
+    try:
+        file.open("rb").close()
+    except OSError as error:  # told before a database is made for it
+        problem = f"{file} cannot be read: {error.strerror}"
+        raise InvalidInput(field="FILE", problem=problem, remedy="Name a file that is there.") from error
     from ..runtime import engine_for_threads, open_ledger
 
     async def prepare() -> None:

@@ -9,15 +9,15 @@ from datetime import UTC, tzinfo
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
-import msgspec
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.text import Text
 from sqlalchemy import Engine
 from sqlalchemy.pool import StaticPool
 
-from ...domain import SchemaNotReady
+from ...domain import InvalidInput, SchemaNotReady
 from ...infrastructure import Settings, create_schema, create_sync_engine
 from ...infrastructure.moving import ColumnMapping, CrudImport, CrudTable, ImportReport, RowReport
+from . import answers, show_json
 from .errors import UsageProblem
 from .options import actor_of
 from .progress import make_progress
@@ -51,12 +51,12 @@ def import_crud(settings: Settings, options: CrudOptions) -> int:
 
     def tell(row: RowReport) -> None:
         if options.json:
-            print(msgspec.json.encode({"kind": row.kind, "id": row.id, "problem": row.problem}).decode())
+            show_json.show_line(answers.CrudRow(kind=row.kind, id=row.id, problem=row.problem))
         else:
             told = f"{options.table} {row.id}: {_WORDS[row.kind]}: {line(row.problem)}"
             console.print(Text(told, _COLORS[row.kind]), soft_wrap=True)
 
-    with CrudTable(options.url, options.table, id_column=id_column) as table:
+    with _source(options, id_column) as table:
         mapping = ColumnMapping(
             table.columns,
             id_column=id_column,
@@ -84,10 +84,19 @@ def import_crud(settings: Settings, options: CrudOptions) -> int:
                 on_progress=lambda report: bar.update(task, completed=report.rows),
             )
         if options.json:
-            print(msgspec.json.encode({"kind": "summary", "dry_run": options.dry_run, **_plain(report)}).decode())
+            show_json.show_line(answers.ImportedRows(kind="summary", dry_run=options.dry_run, **_plain(report)))
         else:
             _summarize(report, mapping, options)
     return 1 if report.refused else 0
+
+
+def _source(options: CrudOptions, id_column: str) -> CrudTable:
+    try:
+        return CrudTable(options.url, options.table, id_column=id_column)
+    except InvalidInput as error:
+        if error.field == "database_url":  # which is not that of --database
+            raise UsageProblem("URL", error.problem, error.remedy) from error
+        raise
 
 
 @contextmanager

@@ -34,6 +34,25 @@ RECORD_EXIT_CODES = {
 }
 TRACEBACK_VARIABLE = "EXECUTION_LEDGER_TRACEBACK"
 
+_OPTIONS: dict[str, str] = {
+    "changed_field": "--field",
+    "correlation_id": "--correlation",
+    "cursor": "--cursor",
+    "database_url": "--database",
+    "from_version": "--from",
+    "map": "--map",
+    "parent_job_id": "--parent",
+    "recorded_before": "--until",
+    "recorded_from": "--since",
+    "run_name_prefix": "--name-prefix",
+    "scopes": "--scope",
+    "status": "--status",
+    "table": "--table",
+    "text": "--text",
+    "trace_id": "--trace",
+    "type": "--type",
+}
+"""Fields of the library → the options that they are given by."""
 _USAGE: type[Exception] = typer.BadParameter.__mro__[2]  # the common base: typer has no public name for it
 
 
@@ -57,6 +76,7 @@ def explain(error: Exception) -> tuple[int, str]:
     # Here, since these take a second to import, and wrong usage should be told at once.
     from ...domain import (
         EngineNotConfigured,
+        InvalidInput,
         LedgerBusy,
         LedgerError,
         SchemaNotReady,
@@ -70,6 +90,11 @@ def explain(error: Exception) -> tuple[int, str]:
     unavailable = (NothingRecorded, SchemaTooNew, SchemaNotReady, EngineNotConfigured)
     if isinstance(error, (*unavailable, StoreUnavailable, StoreError, LedgerBusy)):
         return 3, message
+    if isinstance(error, InvalidInput):
+        field = str(error.details.get("field"))
+        option = _OPTIONS.get(field, field)
+        if option.startswith("--"):
+            return 2, option + message.removeprefix(field)
     if isinstance(error, LedgerError):
         return 1, message
     if isinstance(error, OSError) and error.strerror:

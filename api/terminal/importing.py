@@ -49,7 +49,9 @@ Send = Callable[[list[Any]], Awaitable[list[str | None]]]
 def import_openlineage(settings: Settings, files: list[Path], *, json: bool) -> int:
     """Record them; 1 where some were refused."""
     for file in files:
-        if not file.is_file():
+        if file.is_dir():
+            raise InvalidInput(field="FILE", problem=f"{file} is a folder", remedy="Name a file in it.")
+        if not file.exists():  # a pipe is as good as a file
             raise InvalidInput(field="FILE", problem=f"there is no file {file}", remedy="Name one that is there.")
     output = make_console()
 
@@ -75,7 +77,7 @@ async def _import(settings: Settings, files: list[Path], refuse: Callable[[str, 
     async with _sender(settings) as send:
         with make_progress(*columns) as bar:
             for file in files:
-                task = bar.add_task(line(file.name), total=file.stat().st_size)
+                task = bar.add_task(line(file.name), total=file.stat().st_size or None)
                 for group in _groups(file):
                     well = [each for each in group if not isinstance(each.event, _Broken)]
                     answers = iter(await send([each.event for each in well]) if well else [])

@@ -33,7 +33,7 @@ def create(
         typer.Option(metavar="SCOPE", help="read, write, audit or admin; give it several times.", show_default=False),
     ],
     days: Annotated[
-        float | None, typer.Option(metavar="N", min=0, help="Days until it expires; never, if left out.")
+        float | None, typer.Option(metavar="N", min=0, max=36_500, help="Days until it expires; never, if left out.")
     ] = None,
     json: Json = False,
     database: Database = None,
@@ -61,7 +61,7 @@ def rotate(
     ctx: typer.Context,
     key_id: KeyId,
     overlap_hours: Annotated[
-        float, typer.Option(metavar="N", min=0, help="Hours for which the old key still works.")
+        float, typer.Option(metavar="N", min=0, max=87_600, help="Hours for which the old key still works.")
     ] = 0,
     json: Json = False,
     database: Database = None,

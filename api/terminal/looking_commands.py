@@ -176,7 +176,7 @@ def tail(
 def replay(
     ctx: typer.Context,
     job: Job,
-    speed: Annotated[float, typer.Option(min=0, metavar="N", help="So many times as fast; 0: at once.")] = 1.0,
+    speed: Annotated[float, typer.Option(min=0, max=1e6, metavar="N", help="So many times as fast; 0: at once.")] = 1.0,
     from_version: Annotated[
         int, typer.Option("--from", min=1, metavar="N", help="Begin with the N-th event of the execution.")
     ] = 1,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from datetime import datetime
+from io import TextIOWrapper
 from typing import Any
 
 import msgspec
@@ -20,12 +21,18 @@ _COLUMNS = answers.Execution.__struct_fields__
 
 def show(answer: Any) -> None:
     """Print it, indented."""
-    write_out(msgspec.json.format(_encode(answer)).decode() + "\n", sys.stdout)
+    _print(msgspec.json.format(_encode(answer)))
 
 
 def show_line(answer: Any) -> None:
     """Print it on a line of its own, at once."""
-    write_out(_encode(answer).decode() + "\n", sys.stdout)
+    _print(_encode(answer))
+
+
+def _print(answer: bytes) -> None:
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8")  # as RFC 8259 has it, whatever the terminal can show
+    write_out(answer.decode() + "\n", sys.stdout)
 
 
 def _encode(answer: Any) -> bytes:

@@ -15,9 +15,13 @@ _HOURS = {"h": 1, "d": 24, "w": 168}
 
 def read_time(text: str, option: str, end: datetime | None = None) -> datetime:
     """A time, or how long before `end` it was: `24h`, `7d`; before now, without one."""
-    if ago := _AGO.fullmatch(text):
-        return (end or datetime.now(UTC)) - timedelta(hours=int(ago[1]) * _HOURS[ago[2]])
-    return check_time(text, option)
+    ago = _AGO.fullmatch(text)
+    try:
+        if ago:
+            return (end or datetime.now(UTC)) - timedelta(hours=int(ago[1]) * _HOURS[ago[2]])
+        return check_time(text, option)
+    except OverflowError as error:
+        raise UsageProblem(option, f"{text} ago there was no calendar", "Name a later time.") from error
 
 
 def make_window(since: str, until: str | None, by: str, run_name: str | None, now: datetime | None = None) -> Window:

@@ -106,3 +106,9 @@ def test_an_import_that_is_killed_gives_the_same_root_when_it_is_run_again(
     source = Cli(f"sqlite:///{large.parent}/ledger.db", large.parent)
     assert cli.ask(root) == source.ask(root)
     assert cli.run("verify").returncode == 0
+
+
+def test_no_database_is_made_for_a_file_that_is_not_there(cli: Cli) -> None:
+    told = cli.text("import", "ledger", "missing.gz", status=1)
+    assert told == "error: FILE: missing.gz cannot be read: No such file or directory. Name a file that is there.\n"
+    assert list(cli.folder.iterdir()) == []

@@ -65,13 +65,13 @@ NOTHING_HERE = "Nothing is recorded yet: there is no file none.db. Begin with `e
 NO_HOOK = "There is no webhook 'nobody' in ledger 'default'."
 NO_KEY = "There is no API key 'nobody' in ledger 'default'."
 COMMANDS: dict[str, Case] = {
-    "audit": Case("--actor ada", "--type exploded", "type: 'exploded' is "),
+    "audit": Case("--actor ada", "--type exploded", "--type: 'exploded' is ", 2),
     "completion": Case("bash", "csh", "Invalid value for 'SHELL'", bad_status=2, colors=False),
     "diff": Case("nightly-1 1", "nobody 1", NOBODY),
     "doctor": Case("--ledger default", "--url http://127.0.0.1:1 --database sqlite:///x.db", "--url: is given", 2),
     "export events": Case("all.csv", "all", "FILE: 'all' tells no format. End it in one of"),
     "export ledger": Case("all.jsonl.gz", "backup.jsonl.gz", "path: backup.jsonl.gz exists. Name another file"),
-    "history": Case("--limit 2", "--status done", "status: 'done' is not a status. Use one of"),
+    "history": Case("--limit 2", "--status done", "--status: 'done' is not a status. Use one of", 2),
     "import crud": Case(
         "sqlite:///old.db", "sqlite:///none.db", "The database did not answer: the source says: ", 3, status=1
     ),
@@ -79,12 +79,12 @@ COMMANDS: dict[str, Case] = {
         "backup.jsonl.gz --database sqlite:///copy.db", "events.ndjson", "FILE: events.ndjson is damaged"
     ),
     "import openlineage": Case("events.ndjson", "none.ndjson", "FILE: there is no file none.ndjson.", status=1),
-    "keys create": Case("cd --scope read", "cd --scope root", "scopes: 'root' is no scope. Use: read"),
+    "keys create": Case("cd --scope read", "cd --scope root", "--scope: 'root' is no scope. Use: read", 2),
     "keys list": Case("", "--ledger {long}", "--ledger: String should have at most 63", 2),
     "keys revoke": Case("{key}", "nobody", NO_KEY),
     "keys rotate": Case("{key}", "nobody", NO_KEY),
     "ledger": Case("", "--database sqlite:///none.db", NOTHING_HERE, 3),
-    "migrate": Case("", "--database mysql://x/y", "database_url: mysql is not supported", colors=False),
+    "migrate": Case("", "--database mysql://x/y", "--database: mysql is not supported", 2, colors=False),
     "projections": Case("", "--retry nothing", "There is no projection 'nothing' here."),
     "reap": Case("", "--database sqlite:///none.db", NOTHING_HERE, 3),
     "rebuild": Case("", "nothing", "There is no projection 'nothing' here."),
@@ -93,9 +93,11 @@ COMMANDS: dict[str, Case] = {
     "serve": Case(
         "--port 0", "--host 203.0.113.7 --port 0", "host: ", stop="listens on|address", stopped=0, colors=None
     ),
-    "stats": Case("--since 2026-03-01 --until 2026-03-02", "--since yesterday", "--since: 'yesterday' is not a time."),
+    "stats": Case(
+        "--since 2026-03-01 --until 2026-03-02", "--since yesterday", "--since: 'yesterday' is not a time.", 2
+    ),
     "status": Case("nightly-1", "nobody", NOBODY),
-    "tail": Case("--after 0", "--type exploded", "type: ", stop="deleted"),
+    "tail": Case("--after 0", "--type exploded", "--type: ", 2, stop="deleted"),
     "timeline": Case("nightly-1", "nobody", NOBODY),
     "verify": Case(
         "", "--database sqlite:///events.ndjson", "The database refused: the file is no SQLite database; name", 3

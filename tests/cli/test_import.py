@@ -63,6 +63,13 @@ def test_the_order_of_the_file_is_that_of_the_events(cli_on_both: Cli) -> None:
     assert cli_on_both.events()[0].actor == "ada"
 
 
+def test_lines_may_come_from_a_pipe(cli_anywhere: Cli) -> None:
+    lines = "\n".join(events(2)).encode()
+    ran = cli_anywhere.run("import", "openlineage", "/dev/stdin", input=lines)
+    assert (ran.returncode, ran.stderr) == (0, b"6 events recorded\n")
+    assert cli_anywhere.text("import", "openlineage", ".", status=1).startswith("error: FILE: . is a folder.")
+
+
 @contextmanager
 def behind_a_proxy(address: str, most: int) -> Iterator[str]:
     """The service, behind something that takes bodies of so many bytes only."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 import time
 from contextlib import closing
@@ -68,17 +69,25 @@ def test_a_dry_run_writes_nothing_at_all(cli: Cli) -> None:
 def test_what_is_wrong_is_told_in_a_line(cli: Cli) -> None:
     url = make_table(cli)
     for arguments, status, beginning in [
-        ([url, "--table", "runs"], 1, "table: there is no 'runs'. There are: executionhistory."),
+        ([url, "--table", "runs"], 2, "--table: there is no 'runs'. There are: executionhistory."),
         ([url, "--map", "job_id"], 2, "--map: 'job_id' is no NAME=NAME."),
-        ([url, "--map", "job_id=uuid"], 1, "map: there is no column 'uuid'."),
+        ([url, "--map", "job_id=uuid"], 2, "--map: there is no column 'uuid'."),
         ([url, "--time-zone", "Mars"], 2, "--time-zone: 'Mars' is no zone."),
-        (["nowhere"], 1, "database_url: is not a database URL."),
+        (["nowhere"], 2, "URL: is not a database URL."),
         ([f"sqlite:///{cli.folder}/nowhere.db"], 3, "The database did not answer: the source says: "),
         (["postgresql://127.0.0.1:1/x"], 3, "The database did not answer: the source says: connection"),
     ]:
         told = cli.text("import", "crud", *arguments, status=status)
         assert told.startswith(f"error: {beginning}"), told
         assert told.count("\n") == 1
+
+
+def test_a_reader_of_its_lines_that_goes_away_is_no_fault_of_the_database(cli: Cli) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    process = cli.start("import", "crud", make_table(cli), "--json", stdout=write)
+    os.close(write)
+    assert (process.wait(60), process.communicate()[1]) == (141, b"")
 
 
 SIZE = 4_000

@@ -32,7 +32,7 @@ def test_wrong_keys_are_refused_in_one_line(cli: Cli) -> None:
     assert cli.text("keys", "list") == "Ledger default has no key yet.\n"
     wrong = cli.run("keys", "create", "ci", "--scope", "root")
     assert (wrong.returncode, wrong.stderr.decode()) == (
-        1, "error: scopes: 'root' is no scope. Use: read, write, audit, admin.\n",
+        2, "error: --scope: 'root' is no scope. Use: read, write, audit, admin.\n",
     )  # fmt: skip
     unknown = cli.run("keys", "revoke", "abc")
     assert unknown.returncode == 1

@@ -67,7 +67,7 @@ def test_what_audit_tells(cli_anywhere: Cli) -> None:
     assert "made by mistake" in cli_anywhere.text("audit", "--job", "gone")
     assert cli_anywhere.text("audit", "--job", "99", status=1).startswith("error: JOB: there is no execution '99'")
     assert cli_anywhere.text("audit", "--actor", "nobody") == "No such event.\n"
-    assert cli_anywhere.text("audit", "--type", "exploded", status=1).startswith("error: type: ")
+    assert cli_anywhere.text("audit", "--type", "exploded", status=2).startswith("error: --type: ")
 
 
 def test_what_stats_tell(cli_anywhere: Cli) -> None:
@@ -85,7 +85,7 @@ def test_what_stats_tell(cli_anywhere: Cli) -> None:
     assert re.match(r"nightly +3 +67% .* █+$", lines[5]), lines[5]
     assert "2  " in next(line for line in lines if line.endswith("disk <n> full"))
     assert cli_anywhere.text("stats", "--since", "2h", "--name", "other").startswith("0 runs ended, ")
-    assert cli_anywhere.text("stats", "--since", "yesterday", status=1).startswith("error: --since: 'yesterday' is not")
+    assert cli_anywhere.text("stats", "--since", "yesterday", status=2).startswith("error: --since: 'yesterday' is not")
     assert cli_anywhere.text("stats", "--until", "2020-01-01", "--since", "2020-01-02", status=2).startswith(
         "error: --until: is not after --since."
     )
@@ -100,6 +100,14 @@ def test_stats_tell_that_there_are_more_groups(cli_anywhere: Cli, monkeypatch: p
         answer = json.loads(cli_anywhere.text("stats", "--by", by, "--json"))
         assert (len(answer["groups"]), answer["truncated"]) == (1, truncated)
         assert ("the first 1 groups; narrow" in cli_anywhere.text("stats", "--by", by)) == truncated
+
+
+def test_json_is_utf8_whatever_the_terminal_can_show(cli: Cli) -> None:
+    migrate(cli.url)
+    write(cli, lambda runs: runs.create_execution({"job_id": "j", "run_name": "日本 ✔"}))
+    cli.env["PYTHONIOENCODING"] = "ascii"
+    process = cli.start("status", "j", "--json")  # by itself: what was forked has its streams already
+    assert json.loads(process.communicate(timeout=60)[0].decode())["run_name"] == "日本 ✔"
 
 
 def test_an_audit_key_audits_jobs_by_name(cli_on_both: Cli) -> None:

@@ -119,7 +119,7 @@ def test_history_by_when_executions_ended(cli_anywhere: Cli) -> None:
     assert first[-2].startswith("3 of 4 executions: ")
     more = [*asked, *first[-1].removeprefix("more: the same with ").split()]
     assert [line.split()[1] for line in cli.text(*more).splitlines()[1:3]] == ["hours", "days"]
-    wrong = cli.text("history", "--ended-until", "yesterday", status=1)
+    wrong = cli.text("history", "--ended-until", "yesterday", status=2)
     assert wrong.startswith("error: --ended-until: 'yesterday' is not a time")
 
 
@@ -293,10 +293,25 @@ def test_a_service_that_refuses_or_is_away_is_told_in_one_line(cli_on_both: Cli)
 
 def test_wrong_filters_are_refused_by_name(cli: Cli) -> None:
     migrate(cli.url)
-    assert cli.text("history", "--status", "done", status=1).startswith(
-        "error: status: 'done' is not a status. Use one"
-    )
-    assert cli.text("history", "--cursor", "x", status=1).startswith("error: cursor: is not a cursor.")
+    for arguments, told in (
+        ("history --status done", "--status: 'done' is not a status. Use one"),
+        ("history --cursor x", "--cursor: is not a cursor."),
+        ("audit --since x", "--since: 'x' is not a time."),
+        ("audit --until x", "--until: 'x' is not a time."),
+        ("audit --field x", "--field: 'x' is "),
+        ("audit --type x", "--type: 'x' is not an event."),
+        ("export events x.csv --since x", "--since: 'x' is not a time."),
+        ("stats --since x", "--since: 'x' is not a time."),
+        ("stats --until 1000-01-01 --since 99999w", "--since: 99999w ago there was no calendar. Name a later time."),
+        ("replay j --speed inf", "Invalid value for '--speed'"),
+        ("keys create x --scope root", "--scope: 'root' is no scope."),
+        ("keys create x --scope read --days 1e12", "Invalid value for '--days'"),
+        ("keys create x --scope read --days inf", "Invalid value for '--days'"),
+        ("keys rotate x --overlap-hours 1e20", "Invalid value for '--overlap-hours'"),
+        ("ledger --database mysql://x/y", "--database: mysql is not supported."),
+        ("export ledger -", "FILE: a backup is not written to the output."),
+    ):
+        assert cli.text(*arguments.split(), status=2).startswith(f"error: {told}"), arguments
 
 
 def test_options_stand_before_or_after_the_name_of_the_command(cli: Cli) -> None:

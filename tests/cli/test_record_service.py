@@ -108,7 +108,9 @@ def test_a_service_that_is_killed_over_and_over_loses_nothing(cli_on_both: Cli) 
             service.kill()
     with serve(cli, port):
         _, err = started.communicate(timeout=60)
-    assert (started.returncode, err) == (3, b"")
+    assert started.returncode == 3
+    # It may have been about to give its lease back when the service was killed.
+    assert not err or re.fullmatch(rb"the lease on 'j' was not released, and will expire: .*\n", err)
     assert cli.output("stdout").split() == [str(n) for n in range(300)]
     assert cli.only().status == "failed"
     check_order(cli)

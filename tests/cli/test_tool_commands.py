@@ -42,7 +42,7 @@ def test_an_export_is_written_to_a_file_or_to_the_output(cli_anywhere: Cli) -> N
     assert len((cli.folder / "all.jsonl").read_text().splitlines()) == 1
     assert cli.text("export", "events", "all", status=1).startswith("error: FILE: 'all' tells no format.")
     assert cli.text("export", "events", "nowhere/all.csv", status=1).startswith("error: ")
-    assert cli.text("export", "events", "x.csv", "--type", "exploded", status=1).startswith("error: type: ")
+    assert cli.text("export", "events", "x.csv", "--type", "exploded", status=2).startswith("error: --type: ")
     assert not list(cli.folder.glob(".*.part"))
 
 

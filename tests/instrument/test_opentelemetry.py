@@ -400,6 +400,9 @@ def test_a_shutdown_gives_up_on_a_ledger_that_does_not_answer(
     traced.provider.shutdown()
     assert traced.processor.dropped == 1, "its end; its beginning is on the way"
     gate.open.set()
+    for thread in threading.enumerate():
+        if thread.name.endswith("-outbox"):
+            thread.join(60)  # else the ledger is closed under what it still sends
 
 
 def test_a_service_that_was_away_gets_what_happened_meanwhile(database: Database, look: Look) -> None:

@@ -33,23 +33,20 @@ async def test_services_are_killed_while_they_deliver_and_nothing_is_lost(
     choices = [OK, Answer(500), Answer(None), Answer(503, {"Retry-After": "0"}), Answer(200, wait=0.7)]
     receiver.answer = lambda _: chance.choices(choices, [30, 3, 3, 3, 0.5])[0]
     endpoint, secret = await control.add("default", receiver.url, after=0)
-    written, killed = 1, 0
+    written, killed, over = 1, 0, False
     await writer.execute(create("a"))
-
-    def going_on() -> bool:
-        return time.monotonic() < end or killed < 4
 
     async def write() -> None:
         nonlocal written
-        while going_on():
+        while not over:
             await writer.execute(note("a", "n"))
             written += 1
             await asyncio.sleep(0.05)
 
     def kill() -> None:
         """Two services at a time, both killed once they have delivered some more."""
-        nonlocal killed
-        while going_on():
+        nonlocal killed, over
+        while time.monotonic() < end or killed < 4:
             with ExitStack() as stack:
                 services = [stack.enter_context(process(database.url, **SETTINGS)) for _ in range(2)]
                 enough = len(receiver.deliveries) + 1 + chance.randrange(40)
@@ -57,6 +54,7 @@ async def test_services_are_killed_while_they_deliver_and_nothing_is_lost(
                 for service, _ in services:
                     service.kill()
                     killed += 1
+        over = True  # not before, since it waits for deliveries of what is written
 
     await asyncio.gather(asyncio.to_thread(kill), write())
     receiver.answer = lambda _: OK  # what is left comes fast
