@@ -9,7 +9,7 @@ LOCK = --quiet --universal --python-version 3.11 --generate-hashes --no-header $
 DBT := examples/dbt
 CREWAI := examples/crewai
 CHROMIUM = $(BIN)/python tests/support/chromium.py
-TEST_PAGE = $(BIN)/python -m pytest -n 2 -m page tests/page
+TEST_PAGE = $(BIN)/python -m pytest -n 3 -m page tests/page
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .PHONY: help demo example-dbt test test-page test-crewai screenshots check serve bench bench-page soak fuzz format lock docs clean
@@ -27,7 +27,7 @@ serve: .venv/.run ## serve HTTP
 	$(BIN)/execution-ledger serve
 
 test: .venv/.dev ## run the tests, on SQLite and a real PostgreSQL (ARGS= for pytest, without the page's)
-	$(BIN)/python -m pytest -n auto --maxprocesses 4 $(ARGS)
+	$(BIN)/python -m pytest -n 4 $(ARGS)
 ifeq ($(strip $(ARGS)),)
 	@if $(CHROMIUM) 2>/dev/null; then $(TEST_PAGE); else echo "The page was not tested: there is no Chromium (make test-page gets one)."; fi
 endif
