@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Iterator
 
 import psycopg
@@ -46,10 +47,14 @@ def be_demoted(primary: LocalServer, standby: LocalServer) -> None:
     with psycopg.connect(conninfo, autocommit=True) as connection:
         connection.execute("ALTER SYSTEM SET default_transaction_read_only = on")
         connection.execute("SELECT pg_reload_conf()")
-        writing = "SELECT count(*) FROM pg_stat_activity WHERE backend_xid IS NOT NULL"
         while connection.execute("SHOW default_transaction_read_only").fetchone() != ("on",):
             pass
-        while connection.execute(writing).fetchone() != (0,):
+        time.sleep(0.2)  # others hear of it as soon as their command ends
+        # A transaction that began before may still write: its commit would wait for the standby, which follows no more.
+        older = "SELECT count(*) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND xact_start < %s"
+        now = connection.execute("SELECT clock_timestamp()").fetchone()
+        assert now is not None
+        while connection.execute(older, now).fetchone() != (0,):
             pass
     standby.promote()
 
