@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from ipaddress import ip_network
 from pathlib import Path
 
+import pytest
 from pydantic import SecretStr
 
 from execution_ledger.infrastructure import SCOPES, Settings, create_key, create_sync_engine
@@ -28,6 +29,9 @@ _STREAMS = ("stream_events", "stream_cloudevents", "replay_execution")
 _EXAMPLES = os.environ.get("EXECUTION_LEDGER_TEST_FUZZ_EXAMPLES")
 _SEED = os.environ.get("EXECUTION_LEDGER_TEST_FUZZ_SEED") or (str(secrets.randbelow(10**6)) if _EXAMPLES else "1")
 
+pytestmark = pytest.mark.store(*(("sqlite", "postgresql") if _EXAMPLES else ("sqlite",)))
+"""What is refused is refused before a store is asked; `make fuzz` sends to both."""
+
 
 def test_every_answer_is_as_documented(settings: Settings, database: Database, tmp_path: Path) -> None:
     folder = shutil.copytree(_HERE, tmp_path / "fuzz")  # it keeps what it found beside its settings
@@ -41,7 +45,7 @@ def test_every_answer_is_as_documented(settings: Settings, database: Database, t
         excluded = [part for each in _STREAMS for part in ("--exclude-operation-id", each)]
         command = ["--no-color", "run", f"{address}/api/v1/openapi.json"]
         options = ["--checks", "all", "--continue-on-failure", *excluded]
-        bounds = ["--max-examples", _EXAMPLES or "6", "--seed", _SEED]
+        bounds = ["--max-examples", _EXAMPLES or "8", "--seed", _SEED]
         st = Path(sys.executable).with_name("st")
         environment = {**os.environ, "LEDGER_KEY": key}
         done = subprocess.run(

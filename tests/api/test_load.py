@@ -27,7 +27,7 @@ from support import Database
 from support.postgres import start_server
 from support.service_process import process
 
-SECONDS = float(os.environ.get("EXECUTION_LEDGER_TEST_LOAD_SECONDS", "5"))
+SECONDS = float(os.environ.get("EXECUTION_LEDGER_TEST_LOAD_SECONDS", "3"))
 CLIENTS = int(os.environ.get("EXECUTION_LEDGER_TEST_LOAD_CLIENTS", "50"))
 FOLLOWERS = 5
 
