@@ -16,6 +16,7 @@ from rich.text import Text
 
 from ...projections import Frame, Player
 from . import show_json
+from .keyboard import Keyboard
 from .show_spans import progress_bar
 from .show_status import status_text
 from .show_tail import event_line
@@ -112,7 +113,8 @@ class _Screen:
         before = termios.tcgetattr(terminal)
         loop = asyncio.get_running_loop()
         tty.setcbreak(terminal)
-        loop.add_reader(terminal, lambda: self._press(os.read(terminal, 8)))
+        keyboard = Keyboard(self._press)
+        loop.add_reader(terminal, lambda: keyboard.take(os.read(terminal, 256)))
         try:
             yield
         finally:
@@ -134,7 +136,7 @@ class _Screen:
                 part.no_wrap, part.overflow = True, "ellipsis"
         status = Text("deleted", "yellow") if frame.state is None else self._status(frame.state["status"])
         speed = "at once" if player.speed is None else f"x{player.speed:g}"
-        state = "ended" if self._ended else "paused" if player.paused else speed
+        state = "ended" if self._ended else f"paused, {speed}" if player.paused else speed
         title = Text.assemble((line(frame.event.job_id), "bold"), "  ", status)
         where = f"{local_time(player.story or frame.at)} · event {frame.event.version} · {state}"
         foot = Text(where if self._ended else f"{where} · {_HELP}", "dim")

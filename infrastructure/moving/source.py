@@ -26,6 +26,8 @@ _DRIVERS = {
     "mysql": "mysql+pymysql",
     "mariadb": "mariadb+pymysql",
 }
+_ASYNC = ("asyncpg", "aiomysql", "asyncmy", "aiosqlite")
+"""Drivers of applications that await; here rows are read in a thread."""
 _PLACE = ("host", "port", "service", "dbname", "unix_socket")
 """What in the query of a URL tells which database it is."""
 
@@ -190,7 +192,7 @@ def _cause(error: Exception) -> str:
 def _open(url: str) -> Engine:
     parsed = parse_url(url)
     name = parsed.get_backend_name()
-    if "+" not in parsed.drivername:
+    if "+" not in parsed.drivername or parsed.get_driver_name() in _ASYNC:
         parsed = parsed.set(drivername=_DRIVERS.get(name, parsed.drivername))
     if name == "sqlite":  # read only: a name that is mistyped makes no file
         file = parsed.database or ":memory:"

@@ -34,7 +34,7 @@ class Player(AsyncIterator[Frame]):
         self._page: deque[tuple[Any, Any]] = deque()
         self._latest: datetime | None = None
         self._target: Target | None = None
-        self._step = False
+        self._steps = 0
         self._woken = asyncio.Event()
 
     @property
@@ -66,12 +66,13 @@ class Player(AsyncIterator[Frame]):
     def resume(self) -> None:
         """Go on from where it stands, however long that was."""
         if self.paused:
+            self._steps = 0
             self._pacer.resume()
             self._woken.set()
 
     def step(self) -> None:
-        """While it stands still: show the next frame."""
-        self._step = self.paused
+        """While it stands still: show the next frame; called again meanwhile, the one after it, too."""
+        self._steps += self.paused
         self._woken.set()
 
     def seek(
@@ -94,7 +95,7 @@ class Player(AsyncIterator[Frame]):
             self._woken.clear()
             if self._target is not None:
                 await self._wind(self._target)
-            if self.paused and not self._step:
+            if self.paused and not self._steps:
                 await self._clock.wait(None, self._woken)
                 continue
             if not self._page:
@@ -106,12 +107,12 @@ class Player(AsyncIterator[Frame]):
             event, state = self._page[0]
             at = event.recorded_at if self._by == "recorded" else event.at
             at = at if self._latest is None else max(at, self._latest)
-            if self._step:
+            if self._steps:
                 self._pacer.jump(at)
             elif (wait := self._pacer.due_in(at)) > 0:
                 await self._clock.wait(wait, self._woken)
                 continue
-            self._step = False
+            self._steps = max(self._steps - 1, 0)
             self._page.popleft()
             self._latest = at
             return Frame(event, state, at)

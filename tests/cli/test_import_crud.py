@@ -76,6 +76,7 @@ def test_what_is_wrong_is_told_in_a_line(cli: Cli) -> None:
         (["nowhere"], 2, "URL: is not a database URL."),
         ([f"sqlite:///{cli.folder}/nowhere.db"], 3, "The database did not answer: the source says: "),
         (["postgresql://127.0.0.1:1/x"], 3, "The database did not answer: the source says: connection"),
+        (["postgresql+asyncpg://127.0.0.1:1/x"], 3, "The database did not answer: the source says: connection"),
     ]:
         told = cli.text("import", "crud", *arguments, status=status)
         assert told.startswith(f"error: {beginning}"), told

@@ -167,6 +167,7 @@ def test_a_replay_at_a_terminal_is_steered_with_keys(cli: Cli) -> None:
         text = re.sub(rb"\x1b\[[0-9;?]*[A-Za-z]", b"", seen)
         steps: list[tuple[bytes, bytes]] = [
             (b"event 2", b" "), (b"paused", b"\x1b[C"), (b"event 3", b"\x1b[D"), (b"event 2 \xc2\xb7 paused", b"+"),
+            (b"paused, x2", b"\x1bOC\x1b[C"), (b"event 4", b" "),
         ]  # fmt: skip
         if len(pressed) < len(steps) and steps[len(pressed)][0] in text:
             pressed.append(steps[len(pressed)][1])
