@@ -19,7 +19,7 @@ from ...projections import verify as find_differences
 from ..runtime import PROJECTIONS
 from . import answers, show_json
 from .opened import opened
-from .progress import make_progress
+from .progress import make_progress, waiting
 from .show_text import count, line, local_time, make_console
 
 _HISTORY = "execution_history"
@@ -145,7 +145,7 @@ def show_projections(settings: Settings, retry: str | None, *, json: bool) -> No
 
 def _projections(settings: Settings, retry: str | None) -> tuple[list[ProjectionStatus], bool | None]:
     """How they are, and whether one that was to try again had stopped."""
-    with opened(settings) as engine:
+    with waiting("projections"), opened(settings) as engine:
         control = ProjectionControl(engine, PROJECTIONS)
         retried = None if retry is None else control.retry(retry, settings.ledger)
         return control.statuses(settings.ledger), retried
@@ -162,7 +162,8 @@ def _projections_of_service(settings: Settings, retry: str | None) -> tuple[list
             stopped = any(each.projection == retry and each.stopped for each in found)
             return await client.retry_projection(retry), stopped
 
-    return asyncio.run(ask())
+    with waiting("projections"):
+        return asyncio.run(ask())
 
 
 def _state(status: ProjectionStatus) -> Text:

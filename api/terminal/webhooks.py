@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import nullcontext
 from typing import Any, TypeVar
 
 from msgspec.structs import asdict
@@ -16,7 +17,7 @@ from ...infrastructure.webhooks import Attempt, Endpoint, NewEndpoint
 from ...projections.webhooks import WebhookControl
 from ..runtime import make_sender, open_ledger
 from . import answers, show_json
-from .progress import make_progress
+from .progress import make_progress, waiting
 from .service_webhooks import ServiceWebhooks
 from .show_text import count, line, make_console
 from .show_webhooks import show_attempt, show_endpoint, show_endpoints, show_letters
@@ -114,7 +115,7 @@ def replay_and_show(settings: Settings, endpoint_id: str, positions: Sequence[in
         show_json.show(answers.ReplayedLetters(replayed=replayed))
 
     try:
-        _run(settings, replay)
+        _run(settings, replay, shows=True)
     except LedgerError:
         if json and done:
             show_done()  # those before are replayed, whatever became of this one
@@ -172,7 +173,7 @@ def _show_new(new: NewEndpoint, *, json: bool) -> None:
     console.print(Text("Keep it now: it is not shown again. Whoever receives verifies with it.", "dim"))
 
 
-def _run(settings: Settings, ask: Callable[[Webhooks], Awaitable[_T]]) -> _T:
+def _run(settings: Settings, ask: Callable[[Webhooks], Awaitable[_T]], *, shows: bool = False) -> _T:
     async def run() -> _T:
         if settings.url is not None:
             from .service_reader import open_client
@@ -182,4 +183,5 @@ def _run(settings: Settings, ask: Callable[[Webhooks], Awaitable[_T]]) -> _T:
         async with open_ledger(settings, create=False) as ledger:
             return await ask(WebhookControl(ledger.engine, make_sender(settings), source=settings.event_source))
 
-    return asyncio.run(run())
+    with nullcontext() if shows else waiting("webhooks"):
+        return asyncio.run(run())
