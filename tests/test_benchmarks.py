@@ -17,6 +17,7 @@ from benchmarks.stores import POSTGRESQL
 from benchmarks.targets import Verdict, judge
 
 
+@pytest.mark.soak
 def test_it_measures_and_reports_everything(tmp_path: Path) -> None:
     main(["--quick", "--output", str(tmp_path)])
     measured = load(tmp_path / "results.json")

@@ -1,10 +1,10 @@
-"""How many examples Hypothesis makes: half of what is written in an ordinary run, several times that in a soak."""
+"""How many examples Hypothesis makes: a third of what is written in an ordinary run, several times that in a soak."""
 
 from __future__ import annotations
 
 import os
 
-_FACTOR = float(os.environ.get("EXECUTION_LEDGER_TEST_EXAMPLES", "0.5"))
+_FACTOR = float(os.environ.get("EXECUTION_LEDGER_TEST_EXAMPLES", "0.35"))
 
 
 def examples(number: int) -> int:
