@@ -67,6 +67,7 @@ def become(request: dict[str, Any], streams: list[int]) -> None:
     os.environ.update(request["env"])
     time.tzset()
     sys.argv[1:] = request["arguments"]
+    # Without a context (SIM115): they last as long as the process.
     sys.stdin = open(0, closefd=False)  # noqa: SIM115
     sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115
     sys.stderr = open(2, "w", closefd=False, errors="backslashreplace", buffering=1)  # noqa: SIM115

@@ -3,7 +3,7 @@ import { html, useEffect, useMemo, useRef, useState } from "../html.js";
 import { duration, ms, number, preciseTime } from "../format.js";
 import { useKeys } from "../keys.js";
 import { useNow } from "../resource.js";
-import { isActive, LABELS } from "../statuses.js";
+import { isActive, LABELS, TERMINAL } from "../statuses.js";
 import { Icon } from "../ui/basics.js";
 import { FONT, fitted, useCanvas } from "../chart/canvas.js";
 import { drawAxis, makeScale, panned, zoomed } from "../chart/scale.js";
@@ -18,7 +18,7 @@ const most = () => Math.round(Math.min(460, Math.max(190, innerHeight * 0.29)));
 function boundsOf(spans, steps, now) {
   const from = Math.min(ms(spans.statuses[0]?.started_at ?? now), ...steps.slice(0, 1).map(({ begin }) => begin));
   const lastStatus = spans.statuses.at(-1);
-  const ended = lastStatus && ["stopped", "completed", "failed", "rejected", "cancelled"].includes(lastStatus.status);
+  const ended = lastStatus && TERMINAL.has(lastStatus.status);
   let to = ended ? ms(lastStatus.started_at) : now;
   for (const { begin, end } of steps) to = Math.max(to, end ?? begin);
   const span = Math.max(to - from, 50);
@@ -213,7 +213,7 @@ function drawStatuses(context, statuses, scale, moment, colors) {
   for (const { status, started_at: started, finished_at: finished } of statuses) {
     const begin = ms(started);
     if (begin > moment) continue;
-    const terminal = !finished && ["stopped", "completed", "failed", "rejected", "cancelled"].includes(status);
+    const terminal = !finished && TERMINAL.has(status);
     const at = scale.x(begin);
     const x = terminal && at < scale.right ? Math.min(at, scale.right - 13) : at; // whole, however narrow the chart
     const right = terminal ? x + 12 : scale.x(Math.min(finished ? ms(finished) : moment, moment));

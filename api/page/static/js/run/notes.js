@@ -2,6 +2,7 @@
 import { signal } from "../html.js";
 import { get } from "../api.js";
 import { ms, number, preciseTime } from "../format.js";
+import { growing } from "./growing.js";
 
 const PAGE = 1000;
 export const MOST_NOTES = 20_000;
@@ -19,27 +20,15 @@ export class Notes {
   /** Whether there are more than are read. */
   cut = signal(false);
   #after;
-  #wanted = false;
-  #reading = false;
 
   constructor(jobId) {
     this.jobId = jobId;
   }
 
-  /** Read what there is behind those that were read. Called while it reads, it looks once more at the end. */
-  async grow(signal) {
-    this.#wanted = true;
-    if (this.#reading) return;
-    this.#reading = true;
-    try {
-      while (this.#wanted && !this.cut.peek()) {
-        this.#wanted = false;
-        while (await this.#readPage(signal));
-      }
-    } finally {
-      this.#reading = false;
-    }
-  }
+  /** Read what there is behind those that were read. */
+  grow = growing(async (signal) => {
+    while (!this.cut.peek() && (await this.#readPage(signal)));
+  });
 
   async #readPage(signal) {
     const room = MOST_NOTES - this.read.peek().length;

@@ -2,6 +2,7 @@
 import { signal } from "../html.js";
 import { executionPath, get } from "../api.js";
 import { ms } from "../format.js";
+import { growing } from "./growing.js";
 
 /** Steps at most: more rows than anybody scrolls through. Statuses are all there. */
 export const MOST_STEPS = 20_000;
@@ -15,28 +16,16 @@ export class Spans {
   #steps = new Map();
   #outermost = [];
   #from = 1;
-  #wanted = false;
-  #reading = false;
 
   constructor(jobId) {
     this.jobId = jobId;
   }
 
-  /** Read what there is behind that which was read. Called while it reads, it looks once more at the end. */
-  async grow(signal) {
-    this.#wanted = true;
-    if (this.#reading) return;
-    this.#reading = true;
-    try {
-      while (this.#wanted) {
-        this.#wanted = false;
-        await this.#readOn(signal);
-        this.read.value = { statuses: [...this.#statuses], steps: this.#rows() };
-      }
-    } finally {
-      this.#reading = false;
-    }
-  }
+  /** Read what there is behind that which was read. */
+  grow = growing(async (signal) => {
+    await this.#readOn(signal);
+    this.read.value = { statuses: [...this.#statuses], steps: this.#rows() };
+  });
 
   async #readOn(signal) {
     for (let more = true; more; ) {
