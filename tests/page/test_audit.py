@@ -69,7 +69,7 @@ def test_every_filter_of_the_api_is_offered_and_sent(open_page: Open, day: str) 
     offered = {each["name"] for each in parameters if each["in"] == "query"}
     page = open_page(f"{day}/audit?order=oldest")
     form = page.get_by_role("search")
-    named = page.evaluate("[...new Set([...document.querySelector('.audit-form').elements].map(({name}) => name))]")
+    named = page.locator(".audit-form").evaluate("form => [...new Set([...form.elements].map(({name}) => name))]")
     assert {each for each in named if each} == offered - {"limit", "cursor"}
     assert values_of(form, "input[name=type]") == [each.removeprefix("execution.") for each in TYPES]
     assert sorted(values_of(form, "input[name=status]")) == sorted(STATUSES)
