@@ -14,6 +14,7 @@ from typing import Any, ClassVar, NamedTuple, Self
 from uuid import UUID, uuid5
 
 from eventsourcing.domain import Aggregate
+from eventsourcing.utils import resolve_topic
 
 from .commands import Command, Create
 from .context import Context
@@ -81,8 +82,15 @@ class LedgerAggregate(Aggregate):
     class Created(Event, Aggregate.Created):
         """The first event of every stream."""
 
-        def apply(self, aggregate: Any) -> None:
-            """The initializer has taken the payload."""
+        def mutate(self, aggregate: Any) -> Any:
+            """The aggregate that begins with it."""
+            # As the library does, which for each event filters the arguments of both initializers by their names.
+            assert aggregate is None
+            kind = resolve_topic(self.originator_topic)
+            made = kind.__new__(kind)
+            made.__base_init__(self.originator_id, self.originator_version, self.timestamp)
+            made.__init__(self.data)
+            return made
 
     # No annotations on these: the library would take them for dataclass fields.
     duplicate_error = DuplicateKey

@@ -94,4 +94,5 @@ def _time(time: datetime) -> datetime | str:
 
 def canonical_time(time: datetime) -> str:
     """UTC with six digits of a second, as 2026-01-31T08:00:00.000000Z."""
-    return time.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
+    time = time if time.tzinfo is UTC else time.astimezone(UTC)
+    return time.isoformat(timespec="microseconds")[:-6] + "Z"  # without +00:00

@@ -21,15 +21,15 @@ def insert_rows(connection: Connection, table: Table, rows: Sequence[Mapping[str
         connection.execute(insert(table), list(rows))
         return
     names = list(rows[0])
-    processors = [table.c[name].type.bind_processor(connection.dialect) for name in names]
-    made = [(at, make) for at, make in enumerate(processors) if make is not None]
+    texts = [at for at, name in enumerate(names) if isinstance(table.c[name].type, JsonText)]
     driver: Any = connection.connection.driver_connection
     columns = ", ".join(names)
     with driver.cursor() as cursor, cursor.copy(f"COPY {table.name} ({columns}) FROM STDIN") as copy:
         for row in rows:
             values = list(row.values())
-            for at, make in made:
-                values[at] = make(values[at])
+            for at in texts:
+                if values[at] is not None:
+                    values[at] = to_json(values[at])
             copy.write_row(values)
 
 

@@ -21,6 +21,8 @@ from .codec import decode_payload
 from .entity import EXECUTIONS, Entity
 from .tables import execution_events, execution_steps, execution_streams, ledgers
 
+_EVENT = ("ledger_id", "position", *EventRow._fields)
+
 
 class Arrival(NamedTuple):
     """An event to load. The first of an entity names its number and its key, which an erased payload tells no more."""
@@ -151,8 +153,8 @@ class _Loading:
             connection,
             execution_events,
             [
-                {"ledger_id": ledger, "position": position + at, **arrival.row._asdict()}
-                for at, arrival in enumerate(arrivals, 1)
+                dict(zip(_EVENT, (ledger, at, *arrival.row), strict=True))
+                for at, arrival in enumerate(arrivals, position + 1)
             ],
         )
         self._move_head(connection, len(arrivals))

@@ -17,6 +17,7 @@ from ..database_errors import translate, translated
 from ..entity import EXECUTIONS
 from ..event_store import EventStore, utc_now
 from ..loading import Arrival, load_events, lock_head
+from ..root import read_size
 from ..short_transactions import short_transaction
 from ..streams import lock_streams, to_state
 from ..tables import execution_events, execution_streams
@@ -187,11 +188,13 @@ class CrudImport:
 
     def _import(self, rows: Sequence[_Ready], maker: Maker, done_id: int) -> list[_Row]:
         with short_transaction(self._engine) as connection:
+            size = read_size(connection, self._ledger)
             known = _find_known(connection, self._ledger, rows)
             if known:  # streams first, as every writer does
                 lock_streams(connection, self._ledger, {of.state.execution_id for of in known.values()})
             head = lock_head(connection, self._ledger)
-            known = _find_known(connection, self._ledger, rows)
+            if head.size != size:  # others have written meanwhile
+                known = _find_known(connection, self._ledger, rows)
             arrivals, made = self._make(connection, rows, known, maker)
             load_events(connection, self._ledger, arrivals, head)
             move_plan(connection, self._ledger, self._source, done_id)

@@ -116,8 +116,9 @@ class Maker:
 
 def _since(details: Details) -> datetime:
     """Since when all that a row tells is so."""
-    told = details.changes()
-    return told.get("completed_at") or told.get("started_at") or told["created_at"]
+    since = details.completed_at or details.started_at or details.created_at
+    assert isinstance(since, datetime)
+    return since
 
 
 def _changes(details: Details, row: Mapping[str, Any]) -> Details | None:
