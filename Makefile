@@ -57,6 +57,7 @@ soak: .venv/.dev ## run the tests that take minutes
 	$(BIN)/python -m pytest -m soak -o faulthandler_timeout=0 $(ARGS)
 	EXECUTION_LEDGER_TEST_EXAMPLES=5 $(BIN)/python -m pytest -n auto -o faulthandler_timeout=0 \
 		tests/audit tests/conformance/test_event_store.py tests/model tests/replay tests/run_statistics tests/upkeep tests/writer
+	$(BIN)/python -m pytest -n auto -o faulthandler_timeout=0 --every-way tests/cli tests/instrument
 	EXECUTION_LEDGER_TEST_KILL_SECONDS=60 EXECUTION_LEDGER_TEST_FEED_EVENTS=10000 \
 		$(BIN)/python -m pytest -o faulthandler_timeout=0 tests/engine/test_kills.py tests/engine/test_feed.py \
 		tests/webhooks/test_kills.py

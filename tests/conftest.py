@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import AsyncIterator, Iterator
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -16,10 +17,13 @@ from support import Database
 from support.postgres import URL_VARIABLE, Server, start_server
 
 STORES = ("sqlite", "postgresql")
+WAYS = ("database", "service")
+"""To a ledger: the fixture `via`."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--store", choices=STORES, help="run the tests of the stores on this one only")
+    parser.addoption("--every-way", action="store_true", help="to each store by a service, and without one")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -32,11 +36,18 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    if "store" in metafunc.fixturenames:
-        only = metafunc.config.getoption("--store")
-        marked = metafunc.definition.get_closest_marker("store")
-        stores = marked.args if marked else STORES
-        metafunc.parametrize("store", [store for store in stores if only in (None, store)])
+    if "store" not in metafunc.fixturenames:
+        return
+    only = metafunc.config.getoption("--store")
+    marked = metafunc.definition.get_closest_marker("store")
+    stores = [store for store in (marked.args if marked else STORES) if only in (None, store)]
+    if "via" not in metafunc.fixturenames:
+        metafunc.parametrize("store", stores)
+    elif len(stores) == len(WAYS) and not metafunc.config.getoption("--every-way"):
+        # Each store and each way is tried; that the one makes no difference to the other, `make soak` tries.
+        metafunc.parametrize(("store", "via"), list(zip(STORES, WAYS, strict=True)))
+    else:
+        metafunc.parametrize(("store", "via"), list(product(stores, WAYS)))
 
 
 @pytest.fixture(scope="session")

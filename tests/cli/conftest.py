@@ -178,10 +178,10 @@ def cli_on_both(database: Database, tmp_path: Path) -> Cli:
     return Cli(database.url, tmp_path)
 
 
-@pytest.fixture(params=["database", "service"])
-def cli_anywhere(request: pytest.FixtureRequest, cli_on_both: Cli) -> Iterator[Cli]:
+@pytest.fixture
+def cli_anywhere(via: str, cli_on_both: Cli) -> Iterator[Cli]:
     """On a database of either kind, or on a service over it."""
-    if request.param == "database":
+    if via == "database":
         yield cli_on_both
         return
     # It reaps nothing by itself, so that a test knows who did.

@@ -39,10 +39,10 @@ def local(cli_on_both: Cli) -> Cli:
     return cli_on_both
 
 
-@pytest.fixture(params=["database", "service"])
-def anywhere(request: pytest.FixtureRequest, local: Cli) -> Iterator[Cli]:
+@pytest.fixture
+def anywhere(via: str, local: Cli) -> Iterator[Cli]:
     """The same, or on a service that may; it delivers nothing meanwhile."""
-    if request.param == "database":
+    if via == "database":
         yield local
         return
     settings = Settings(

@@ -53,7 +53,7 @@ def any_moment() -> None:
     time.sleep(random.uniform(0, 0.02))
 
 
-@pytest.mark.parametrize("times", [20, pytest.param(200, marks=SOAK)])
+@pytest.mark.parametrize("times", [10, pytest.param(200, marks=SOAK)])
 def test_a_writer_that_is_killed(durable: Database, times: int, record_property: Report) -> None:
     asyncio.run(prepare(durable.url))
     with Writers(durable.url) as writers:
@@ -70,7 +70,7 @@ def test_a_writer_that_is_killed(durable: Database, times: int, record_property:
 
 
 @pytest.mark.store("postgresql")
-@pytest.mark.parametrize("times", [10, pytest.param(200, marks=SOAK)])
+@pytest.mark.parametrize("times", [5, pytest.param(200, marks=SOAK)])
 def test_a_server_that_is_killed(
     own: Database, server: LocalServer, store: str, times: int, record_property: Report
 ) -> None:
@@ -99,7 +99,7 @@ def test_connections_that_are_ended_one_at_a_time(
     database = make_url(own.url).database
     with Writers(own.url) as writers:
         writers.begin()
-        for _ in range(60 if how == "ended" else 5):
+        for _ in range(30 if how == "ended" else 5):
             writers.wait_for(random.randint(1, 60) if how == "ended" else 100)
             with psycopg.connect(conninfo, autocommit=True) as connection:
                 statement = "SELECT pid FROM pg_stat_activity WHERE datname = %s ORDER BY random() LIMIT 1"

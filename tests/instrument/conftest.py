@@ -16,10 +16,10 @@ from support.http_service import running
 from support.looking import Look
 
 
-@pytest.fixture(params=["database", "service"])
-def address(request: pytest.FixtureRequest, database: Database) -> Iterator[str]:
+@pytest.fixture
+def address(via: str, database: Database) -> Iterator[str]:
     """Of the same ledger: its database, or a service."""
-    if request.param == "database":
+    if via == "database":
         yield database.url
         return
     with running(Settings(database_url=database.url, actor=None)) as address:
