@@ -170,7 +170,7 @@ class Settings(BaseSettings):
     workers: int = Field(default=1, ge=1, le=64, description="Processes that `serve` listens with.")
 
     webhook_deliveries: int = Field(
-        default=10,
+        default=20,
         ge=0,
         le=1000,
         description="Webhooks that each process of `serve` delivers to at once, half of them of one ledger at most; 0 "

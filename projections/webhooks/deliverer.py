@@ -72,7 +72,7 @@ class Deliverer:
         *,
         source: str,
         retries: Retries | None = None,
-        turns: int = 10,
+        turns: int = 20,
         poll: float = 1.0,
         tell: Callable[[Outcome], object] = lambda _: None,
     ) -> None:
