@@ -114,7 +114,10 @@ class Settings(BaseSettings):
         default="scope",
         description="Claim with its scopes: text with blanks, or a list; `ledger:read` counts as `read`.",
     )
-    oidc_actor_claim: str = Field(default="sub", description="Claim that is recorded as the actor.")
+    oidc_actor_claim: str = Field(
+        default="sub",
+        description="Claim that is recorded as the actor; of `email`, no address that `email_verified` says is not.",
+    )
     oidc_client_id: str | None = Field(
         default=None, description="Client as which the page lets people sign in at the issuer; not offered, if not set."
     )

@@ -11,9 +11,9 @@ import time
 from collections.abc import Mapping
 from http.client import HTTPException
 from typing import Any
-from urllib.error import HTTPError
+from urllib.error import HTTPError, URLError
 from urllib.parse import urlencode
-from urllib.request import Request, urlopen
+from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 from .problem_kinds import ISSUER_UNAVAILABLE
 from .problems import Problem
@@ -37,8 +37,9 @@ class Issuer:
     def endpoint(self, name: str) -> str:
         """A URL that its discovery document names."""
         found = self.discover().get(name)
-        if not (isinstance(found, str) and found.startswith(("https://", "http://"))):
-            raise _unavailable(f"its discovery document names no {name}")
+        schemes = ("https://",) if self.url.startswith("https://") else ("https://", "http://")
+        if not (isinstance(found, str) and found.startswith(schemes)):
+            raise _unavailable(f"its discovery document names no {name} by {' or '.join(schemes)}")
         return found
 
     def discover(self) -> dict[str, Any]:
@@ -47,6 +48,8 @@ class Issuer:
             status, document = _ask(Request(f"{self.url.rstrip('/')}/.well-known/openid-configuration"))
             if status != 200:
                 raise _unavailable(f"its discovery document is answered with {status}")
+            if document.get("issuer") != self.url:  # OpenID Connect Discovery, 4.3
+                raise _unavailable(f"its discovery document is of {document.get('issuer')!r}, not of {self.url!r}")
             self._document, self._read_at = document, time.monotonic()
         return self._document
 
@@ -60,10 +63,19 @@ class Issuer:
         return status, answer
 
 
+class _Stay(HTTPRedirectHandler):
+    """Follows nobody: what is told a secret, and all that is believed, is the very URL that was asked."""
+
+    def redirect_request(self, req: Request, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> None:
+        """Refuse it."""
+        fp.close()
+        raise URLError(f"it leads to {newurl}, where nobody follows")
+
+
 def _ask(request: Request) -> tuple[int, dict[str, Any]]:
     try:
         try:
-            with urlopen(request, timeout=TIMEOUT) as answer:
+            with build_opener(_Stay).open(request, timeout=TIMEOUT) as answer:
                 status, text = answer.status, answer.read()
         except HTTPError as refused:
             with refused:

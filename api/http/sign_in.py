@@ -108,7 +108,7 @@ class SignIn:
             "code_challenge_method": "S256",
         }
         try:
-            endpoint = await asyncio.to_thread(self._endpoint)
+            endpoint = await asyncio.to_thread(self._tokens.issuer.endpoint, "authorization_endpoint")
         except Problem as error:
             raise SignInFailed(Failure.UNAVAILABLE, "the issuer does not answer") from error
         return f"{endpoint}{'&' if '?' in endpoint else '?'}{urlencode(asked)}", self._cookies.sign(begun)
@@ -122,36 +122,41 @@ class SignIn:
 
     async def finish(self, begun: Begun, said: dict[str, str | None], redirect_uri: str) -> Principal:
         """Who came back. The session's length is this service's own: the tokens' end in minutes, and are forgotten."""
-        error, code = said["error"], said["code"]
-        if error is not None:
+        error, code, issuer = said["error"], said["code"], said["iss"]
+        if issuer not in (None, self._tokens.issuer.url):
+            raise SignInFailed(Failure.REJECTED, f"the answer is of another issuer: {issuer!r:.300}")
+        if error is not None:  # without `iss` even by issuers that promise it, and it signs nobody in
             raise SignInFailed(_SAID.get(error, Failure.REJECTED), _told(said))
-        if code is None or said["iss"] not in (None, self._tokens.issuer.url):
-            raise SignInFailed(Failure.REJECTED, "the answer has no code, or is of another issuer")
+        if code is None:
+            raise SignInFailed(Failure.REJECTED, "the answer has no code")
         try:
+            await asyncio.to_thread(self._check_named, issuer)
             answer = await asyncio.to_thread(self._exchange, code, begun.verifier, redirect_uri)
             principal = await self._find(answer, begun.nonce)
         except Problem as unavailable:
             raise SignInFailed(Failure.UNAVAILABLE, "the issuer does not answer") from unavailable
         return replace(principal, expires_at=None)
 
-    def _endpoint(self) -> str:
-        document = self._tokens.issuer.discover()
-        if document.get("issuer") != self._tokens.issuer.url:
-            raise SignInFailed(Failure.REJECTED, f"the discovery document is of {document.get('issuer')!r}")
-        return self._tokens.issuer.endpoint("authorization_endpoint")
+    def _check_named(self, issuer: str | None) -> None:
+        """RFC 9207: an issuer that promises to name itself in its answers has not given one that names none."""
+        promised = self._tokens.issuer.discover().get("authorization_response_iss_parameter_supported")
+        if issuer is None and promised is True:
+            raise SignInFailed(Failure.REJECTED, "the answer names no issuer, which this one promises to do")
 
     def _exchange(self, code: str, verifier: str, redirect_uri: str) -> dict[str, Any]:
         form = {"grant_type": "authorization_code", "code": code, "redirect_uri": redirect_uri}
-        form |= {"client_id": self._client_id, "code_verifier": verifier}
+        form |= {"code_verifier": verifier}
         issuer, headers = self._tokens.issuer, {}
-        if self._secret is not None:
+        if self._secret is None:
+            form["client_id"] = self._client_id
+        else:
             secret = self._secret.get_secret_value()
             ways = issuer.discover().get("token_endpoint_auth_methods_supported", ["client_secret_basic"])
-            if "client_secret_basic" in ways:
+            if "client_secret_basic" in ways:  # and nothing in the form: Okta refuses to be told twice who asks
                 pair = f"{quote_plus(self._client_id)}:{quote_plus(secret)}"  # RFC 6749, 2.3.1
                 headers["Authorization"] = f"Basic {b64encode(pair.encode()).decode()}"
             else:
-                form["client_secret"] = secret
+                form |= {"client_id": self._client_id, "client_secret": secret}
         status, answer = issuer.exchange(form, headers)
         if status != 200:
             raise SignInFailed(Failure.REJECTED, f"the token endpoint answers {status}: {_told(answer)}")
@@ -178,8 +183,10 @@ class SignIn:
         return found
 
     def _is_answer(self, claims: dict[str, Any], nonce: str) -> bool:
-        said = claims.get("nonce")
-        of_client = claims.get("azp", self._client_id) == self._client_id
+        """OpenID Connect Core, 3.1.3.7: of this sign-in, and for this client: among others, if it is said to be its."""
+        said, audience = claims.get("nonce"), claims["aud"]
+        alone = audience in (self._client_id, [self._client_id])
+        of_client = claims.get("azp", self._client_id if alone else None) == self._client_id
         return of_client and isinstance(said, str) and hmac.compare_digest(said.encode(), nonce.encode())
 
 

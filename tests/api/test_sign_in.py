@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from base64 import urlsafe_b64decode
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from datetime import UTC, datetime, timedelta
 from http.cookies import SimpleCookie
 from typing import Any
@@ -17,6 +17,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from pydantic import SecretStr, ValidationError
 
 from execution_ledger.api.http.app import create_app
+from execution_ledger.api.http.issuer import Issuer as AskedIssuer
+from execution_ledger.api.http.problems import Problem
 from execution_ledger.api.http.sessions import COOKIE as SESSION
 from execution_ledger.api.http.sessions import PAGE_HEADER
 from execution_ledger.api.http.sign_in import CALLBACK, COOKIE, Begun, SignIn
@@ -257,16 +259,20 @@ def test_a_cookie_that_is_over_or_was_not_made_for_this_counts_nothing(offering:
 def test_why_nobody_was_signed_in_is_told_by_a_code_with_the_place_to_come_back_to(
     offering: Settings, issuer: Issuer
 ) -> None:
+    issuer.document["authorization_response_iss_parameter_supported"] = True
     with one_browser(offering, issuer) as browser:
         refused = browser.get(at_issuer(begin(browser, "/run/7?at=3"), "refuse"))
         assert problem_of(refused) == "refused"
         assert refused.headers["location"] == "/login?problem=refused&next=%2Frun%2F7%3Fat%3D3"
         assert cookies_of(refused)[COOKIE]["max-age"] == "0"
         for query, problem in (
+            ("error=access_denied", "refused"),  # many do not name themselves where they promise it
+            ("error=access_denied&iss=https%3A%2F%2Felsewhere.example", "rejected"),
             ("error=temporarily_unavailable", "unavailable"),
             ("error=invalid_scope&error_description=%3Cscript%3E%0Aforged", "rejected"),
             ("", "rejected"),
             ("code=c&iss=https%3A%2F%2Felsewhere.example", "rejected"),
+            ("code=c", "rejected"),  # which is promised to come with `iss`
         ):
             state = dict(parse_qsl(urlsplit(begin(browser)).query))["state"]
             assert problem_of(browser.get(f"session/oidc/callback?state={state}&{query}")) == problem, query
@@ -291,9 +297,20 @@ def test_tokens_decide_who_it_is(offering: Settings, issuer: Issuer) -> None:
             assert sign_in(browser).headers["location"] == "/", access
             who = browser.get("session").json()
             assert (who["actor"], who["scopes"]) == ("by-identity", ["read"])
+        # As some issuers write whom it is for.
+        issuer.answer = dict(opaque)
+        for claims in ({"aud": [CLIENT]}, {"aud": CLIENT, "azp": CLIENT}, {"aud": ["shop", CLIENT], "azp": CLIENT}):
+            identity(**claims)
+            assert sign_in(browser).headers["location"] == "/", claims
         browser.cookies.clear()
-        # Nobody, since a token says too little.
-        for what, person in (("ledger", {"ledger": None}), ("scopes", {"scope": "openid"}), ("name", {"sub": None})):
+        # Nobody, since a token says too little, or what nobody can read.
+        for what, person in {
+            "no ledger": {"ledger": None},
+            "no scopes": {"scope": "openid"},
+            "scopes that are none": {"scope": 7},
+            "no name": {"sub": None},
+            "an end after the calendar's": {"exp": 253402300800},
+        }.items():
             issuer.person, issuer.identity, issuer.answer = RED | person, {}, {}
             assert problem_of(sign_in(browser)) == "unknown", what
         # Nobody, since a token is not good; an ID token that is not counts even where the access token would do.
@@ -305,6 +322,7 @@ def test_tokens_decide_who_it_is(offering: Settings, issuer: Issuer) -> None:
             "with a nonce that is no text": {"nonce": 7},
             "of another client": {"aud": "shop"},
             "for another client among others": {"aud": [CLIENT, "shop"], "azp": "shop"},
+            "for one of several, and it is not said which": {"aud": [CLIENT, "shop"]},
             "of another issuer": {"iss": "https://elsewhere.example"},
             "over": {"exp": past},
         }.items():
@@ -329,7 +347,7 @@ def test_a_client_with_a_secret_proves_it(offering: Settings, issuer: Issuer) ->
     settings = offering.model_copy(update={"oidc_client_secret": SecretStr(issuer.secret)})
     with one_browser(settings, issuer) as browser:
         assert sign_in(browser).headers["location"] == "/"
-        assert "client_secret" not in issuer.asked[-1], "it is sent as Basic, unless the issuer cannot"
+        assert not {"client_id", "client_secret"} & issuer.asked[-1].keys(), "it is sent as Basic, if the issuer can"
     issuer.document["token_endpoint_auth_methods_supported"] = ["private_key_jwt", "client_secret_post"]
     with one_browser(settings, issuer) as browser:
         assert sign_in(browser).headers["location"] == "/"
@@ -355,23 +373,60 @@ def test_an_issuer_that_does_not_answer_is_told(offering: Settings, issuer: Issu
 
 
 @pytest.mark.parametrize(
-    ("said", "problem"),
+    "said",
     [
-        ({"issuer": "https://elsewhere.example"}, "rejected"),
-        ({"authorization_endpoint": None}, "unavailable"),
-        ({"authorization_endpoint": "file:///etc/passwd"}, "unavailable"),
-        ({"token_endpoint": "file:///etc/passwd"}, "unavailable"),
+        {"issuer": "https://elsewhere.example"},
+        {"authorization_endpoint": None},
+        {"authorization_endpoint": "file:///etc/passwd"},
+        {"token_endpoint": "file:///etc/passwd"},
     ],
 )
 def test_an_issuer_that_says_strange_things_of_itself_is_not_followed(
-    offering: Settings, issuer: Issuer, said: dict[str, Any], problem: str
+    offering: Settings, issuer: Issuer, said: dict[str, Any]
 ) -> None:
     issuer.document |= said
     with one_browser(offering, issuer) as browser:
         if "token_endpoint" in said:
-            assert problem_of(sign_in(browser)) == problem
+            assert problem_of(sign_in(browser)) == "unavailable"
         else:
-            assert problem_of(browser.get("session/oidc")) == problem
+            assert problem_of(browser.get("session/oidc")) == "unavailable"
+
+
+def test_nobody_is_followed_elsewhere_least_of_all_with_the_secret(offering: Settings, issuer: Issuer) -> None:
+    issuer.secret = "a secret"
+    settings = offering.model_copy(update={"oidc_client_secret": SecretStr(issuer.secret)})
+    with one_browser(settings, issuer) as browser:
+        issuer.moved = {"/token"}
+        assert problem_of(sign_in(browser)) == "unavailable"
+        assert (issuer.authorized, issuer.asked) == (["/token"], [])
+        issuer.moved = set()
+        assert sign_in(browser).headers["location"] == "/"
+    issuer.moved = {"/.well-known/openid-configuration"}
+    with one_browser(settings, issuer) as browser:
+        assert problem_of(browser.get("session/oidc")) == "unavailable"
+
+
+def test_an_issuer_with_tls_names_nothing_without(monkeypatch: pytest.MonkeyPatch) -> None:
+    named = {"token_endpoint": "http://issuer.example/token", "jwks_uri": "https://keys.example"}
+    for url, is_taken in (("https://issuer.example", False), ("http://issuer.example", True)):
+        asked = AskedIssuer(url)
+        monkeypatch.setattr(asked, "discover", lambda: named)
+        assert asked.endpoint("jwks_uri") == "https://keys.example"
+        with nullcontext() if is_taken else pytest.raises(Problem):
+            asked.endpoint("token_endpoint")
+
+
+def test_an_address_that_nobody_has_verified_names_nobody(offering: Settings, issuer: Issuer) -> None:
+    by_address = offering.model_copy(update={"oidc_actor_claim": "email"})
+    with one_browser(by_address, issuer) as browser:
+        for verified, problem in ((False, "unknown"), ("false", "unknown"), (None, ""), (True, ""), ("true", "")):
+            issuer.person = RED | {"email": "ada@example.com", "email_verified": verified}
+            answer = sign_in(browser)
+            if problem:
+                assert problem_of(answer) == problem, verified
+            else:
+                assert browser.get("session").json()["actor"] == "ada@example.com", verified
+            browser.cookies.clear()
 
 
 def test_behind_a_proxy_with_tls_cookies_are_for_tls_and_the_way_back_is_by_the_proxy(

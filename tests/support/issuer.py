@@ -40,6 +40,10 @@ class Issuer:
         """What the token endpoint answers in any case."""
         self.asked: list[dict[str, str]] = []
         """Forms that the token endpoint was sent."""
+        self.moved: set[str] = set()
+        """Paths that lead to the same below `/new`."""
+        self.authorized: list[str] = []
+        """Paths that came with the client's secret."""
         self._codes: dict[str, dict[str, str]] = {}
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self.url = f"http://{host}:{self.server.server_port}"
@@ -87,6 +91,8 @@ class Issuer:
         if authorization:
             kind, _, given = authorization.partition(" ")
             assert kind == "Basic"
+            if form.keys() & {"client_id", "client_secret"}:  # as Okta says it
+                return 401, {"error": "invalid_request", "error_description": "multiple client credentials"}
             client, _, secret = (unquote_plus(part) for part in b64decode(given).decode().partition(":"))
         if client != CLIENT or secret != self.secret:
             return 401, {"error": "invalid_client"}
@@ -109,7 +115,9 @@ class Issuer:
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
-                url = urlsplit(self.path)
+                if self._leads_on():
+                    return
+                url = urlsplit(self.path.removeprefix("/new"))
                 asked = dict(parse_qsl(url.query))
                 if url.path == "/.well-known/openid-configuration":
                     self._answer(200, issuer.document)
@@ -132,8 +140,18 @@ class Issuer:
             def do_POST(self) -> None:
                 assert self.headers["Content-Type"] == "application/x-www-form-urlencoded"
                 body = self.rfile.read(int(self.headers["Content-Length"])).decode()
+                if self._leads_on():
+                    return
                 form = dict(parse_qsl(body)) if self.path == "/token" else {}
                 self._answer(*issuer._exchange(form, self.headers.get("Authorization", "")))
+
+            def _leads_on(self) -> bool:
+                if "Authorization" in self.headers:
+                    issuer.authorized.append(self.path)
+                if self.path not in issuer.moved:
+                    return False
+                self._redirect(f"/new{self.path}")
+                return True
 
             def _redirect(self, url: str) -> None:
                 self.send_response(302)
