@@ -193,7 +193,7 @@ class SignIn:
 def sign_in_cookie(value: str, *, secure: bool) -> str:
     """The header that gives a browser the cookie, or takes it away. Lax: the way back is from the issuer's site."""
     seconds = int(_PATIENCE.total_seconds()) if value else 0
-    return cookie_header(COOKIE, value, path=PATH, seconds=seconds, same_site="Lax", secure=secure)
+    return cookie_header(COOKIE, value, seconds=seconds, same_site="Lax", secure=secure)
 
 
 def tell_failure(failed: SignInFailed) -> None:

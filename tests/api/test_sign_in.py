@@ -20,7 +20,7 @@ from execution_ledger.api.http.app import create_app
 from execution_ledger.api.http.issuer import Issuer as AskedIssuer
 from execution_ledger.api.http.problems import Problem
 from execution_ledger.api.http.sessions import COOKIE as SESSION
-from execution_ledger.api.http.sessions import PAGE_HEADER
+from execution_ledger.api.http.sessions import PAGE_HEADER, Session, Sessions
 from execution_ledger.api.http.sign_in import CALLBACK, COOKIE, Begun, SignIn
 from execution_ledger.api.http.signed import Signed
 from execution_ledger.api.http.tokens import Tokens
@@ -131,13 +131,11 @@ def test_cookies_hold_no_token_and_no_script_can_read_them(offering: Settings, i
     with one_browser(offering, issuer) as browser:
         begun = browser.get("session/oidc")
         (meanwhile,) = cookies_of(begun).values()
-        assert (meanwhile["path"], meanwhile["max-age"]) == ("/api/v1/session/oidc", "600")
+        assert (meanwhile["path"], meanwhile["max-age"]) == ("/", "600")
         assert (meanwhile["httponly"], meanwhile["samesite"], meanwhile["secure"]) == (True, "Lax", "")
         done = browser.get(at_issuer(begun.headers["location"]))
         cookies = cookies_of(done)
-        assert (cookies[COOKIE].value, cookies[COOKIE]["max-age"], cookies[COOKIE]["path"]) == (
-            "", "0", "/api/v1/session/oidc",
-        )  # fmt: skip
+        assert (cookies[COOKIE].value, cookies[COOKIE]["max-age"], cookies[COOKIE]["path"]) == ("", "0", "/")
         session = cookies[SESSION]
         assert (session["path"], session["httponly"], session["samesite"]) == ("/", True, "Strict")
         assert list(browser.cookies) == [SESSION]
@@ -446,10 +444,32 @@ def test_behind_a_proxy_with_tls_cookies_are_for_tls_and_the_way_back_is_by_the_
             assert asked["redirect_uri"] == outside + CALLBACK
             back = urlsplit(at_issuer(begun.headers["location"]))
             (cookie,) = cookies_of(begun).values()
-            assert cookie["secure"] is True
-            done = browser.get(f"session/oidc/callback?{back.query}", headers={"Cookie": f"{COOKIE}={cookie.value}"})
+            assert (cookie.key, cookie["secure"], cookie["path"]) == (f"__Host-{COOKIE}", True, "/")
+            planted = f"{COOKIE}={cookie.value}"
+            callback = f"session/oidc/callback?{back.query}"
+            assert problem_of(browser.get(callback, headers={"Cookie": planted})) == "expired"
+            done = browser.get(callback, headers={"Cookie": f"__Host-{planted}"})
             assert done.headers["location"] == "/"
             assert [each["secure"] for each in cookies_of(done).values()] == [True, True]
+            session = cookies_of(done)[f"__Host-{SESSION}"]
+            assert browser.get("session", headers={"Cookie": f"{session.key}={session.value}"}).status_code == 200
+
+
+def test_at_an_address_with_tls_a_session_that_another_host_has_planted_counts_nothing(
+    offering: Settings, issuer: Issuer
+) -> None:
+    settings = offering.model_copy(update={"public_url": "https://Ledger.example.com/"})
+    value = Sessions(settings).sign(
+        Session(expires_at=datetime.now(UTC) + timedelta(hours=1), ledger="red", actor="mallory", scopes=("read",))
+    )
+    with one_browser(settings, issuer) as browser:
+        for host, name, status in (
+            ("ledger.example.com", SESSION, 401),
+            ("ledger.example.com", f"__Host-{SESSION}", 200),
+            ("127.0.0.1:8470", SESSION, 200),  # by a tunnel
+        ):
+            headers = {"Host": host, "Cookie": f"{name}={value}"}
+            assert browser.get("session", headers=headers).status_code == status, (host, name)
 
 
 def test_where_it_is_not_offered_there_is_nothing(offering: Settings, settings: Settings, issuer: Issuer) -> None:
