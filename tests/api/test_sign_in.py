@@ -29,6 +29,7 @@ from execution_ledger.domain import InvalidInput
 from execution_ledger.infrastructure import Settings
 from support.http_service import make_client, running
 from support.issuer import CLIENT, Issuer
+from support.signing_in import begin, problem_of
 
 RED = {"ledger": "red", "scope": "read write"}
 
@@ -55,28 +56,12 @@ def one_browser(settings: Settings, issuer: Issuer) -> Iterator[httpx.Client]:
         yield make()
 
 
-def begin(browser: httpx.Client, following: str = "/") -> str:
-    """Go to the issuer: the URL that the browser is sent to."""
-    answer = browser.get("session/oidc", params={"next": following})
-    assert answer.status_code == 303, answer.text
-    return answer.headers["location"]
-
-
 def at_issuer(url: str, way: str = "agree") -> str:
     """What a person does there: the URL that the browser is sent back to."""
     with httpx.Client(trust_env=False) as outside:
         answer = outside.get(url.replace("/authorize?", f"/{way}?"))
     assert answer.status_code == 302, answer.text
     return answer.headers["location"]
-
-
-def problem_of(answer: httpx.Response) -> str:
-    """Why nobody was signed in, as the page is told, and that nobody was."""
-    assert (answer.status_code, answer.content) == (303, b"")
-    assert SESSION not in answer.headers.get("set-cookie", "")
-    url = urlsplit(answer.headers["location"])
-    assert (url.scheme, url.netloc, url.path) == ("", "", "/login")
-    return dict(parse_qsl(url.query))["problem"]
 
 
 def sign_in(browser: httpx.Client, following: str = "/") -> httpx.Response:
