@@ -125,7 +125,9 @@ class Settings(BaseSettings):
         default=None, description="Secret of that client; without one it is a public client, which PKCE protects."
     )
     oidc_login_scope: str = Field(
-        default="openid", min_length=1, description="Scopes that it asks the issuer for, with blanks between them."
+        default="openid",
+        pattern=r"^(\S+ )*openid( \S+)*$",
+        description="Scopes that it asks the issuer for, with blanks between them; `openid` is one of them.",
     )
     oidc_login_name: str = Field(
         default="single sign-on",

@@ -164,22 +164,16 @@ class SignIn:
 
     async def _find(self, answer: dict[str, Any], nonce: str) -> Principal:
         """By the access token where it is for this service; else by the ID token, which tells of this sign-in."""
-        known = []
         access, identity = answer.get("access_token"), answer.get("id_token")
-        if isinstance(access, str):
-            known.append(await self._tokens.verify(access, self._tokens.audience))
-        if isinstance(identity, str):
-            claims = await self._tokens.verify(identity, self._client_id)
-            if claims is None or not self._is_answer(claims, nonce):
-                raise SignInFailed(Failure.REJECTED, "the ID token is not good, or not of this sign-in")
-            known.append(claims)
-        good = [claims for claims in known if claims is not None]
-        if not good:
-            raise SignInFailed(Failure.REJECTED, "no token is good: is the audience the one that is set?")
-        principals = map(self._tokens.principal, good)
+        told = await self._tokens.verify(identity, self._client_id) if isinstance(identity, str) else None
+        if told is None or not self._is_answer(told, nonce):
+            raise SignInFailed(Failure.REJECTED, "there is no ID token, or it is not good, or not of this sign-in")
+        allowed = await self._tokens.verify(access, self._tokens.audience) if isinstance(access, str) else None
+        principals = (self._tokens.principal(claims) for claims in (allowed, told) if claims is not None)
         found = next((each for each in principals if each is not None and each.scopes), None)
         if found is None:
-            raise SignInFailed(Failure.UNKNOWN, f"the tokens of {good[0].get('sub')!r} name no ledger, or no scopes")
+            audience = "" if allowed is not None else "; the access token is not for the audience that is set"
+            raise SignInFailed(Failure.UNKNOWN, f"{told.get('sub')!r} has no ledger, or no scopes{audience}")
         return found
 
     def _is_answer(self, claims: dict[str, Any], nonce: str) -> bool:
