@@ -5,12 +5,16 @@ By urllib, as PyJWT asks for its keys, so that one set of certificates counts fo
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
+from functools import partial
 from http.client import HTTPException
-from typing import Any
+from typing import Any, TypeVar
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlencode
 from urllib.request import HTTPRedirectHandler, Request, build_opener
@@ -22,17 +26,27 @@ TIMEOUT = 5
 """Seconds that the issuer gets to answer."""
 _FRESH = 300.0
 """Seconds for which its discovery document is kept."""
+_THREADS = 4
+"""In which it is asked."""
+
+_T = TypeVar("_T")
 
 _log = logging.getLogger("execution_ledger.api")
 
 
 class Issuer:
-    """One issuer. All of this waits for it: call it in a thread. Raises a `Problem` where it does not answer."""
+    """One issuer. All of this waits for it: call it by `ask`. Raises a `Problem` where it does not answer."""
 
     def __init__(self, url: str) -> None:
         self.url = url
         self._document: dict[str, Any] = {}
         self._read_at = float("-inf")
+        self._threads = ThreadPoolExecutor(_THREADS, "issuer")
+
+    async def ask(self, call: Callable[..., _T], *arguments: Any) -> _T:
+        """Call what waits for it, in threads for this alone: where it hangs, nothing else has to wait."""
+        run = partial(copy_context().run, call, *arguments)
+        return await asyncio.get_running_loop().run_in_executor(self._threads, run)
 
     def endpoint(self, name: str) -> str:
         """A URL that its discovery document names."""

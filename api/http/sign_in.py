@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import hmac
 import logging
 import secrets
@@ -108,7 +107,7 @@ class SignIn:
             "code_challenge_method": "S256",
         }
         try:
-            endpoint = await asyncio.to_thread(self._tokens.issuer.endpoint, "authorization_endpoint")
+            endpoint = await self._tokens.issuer.ask(self._tokens.issuer.endpoint, "authorization_endpoint")
         except Problem as error:
             raise SignInFailed(Failure.UNAVAILABLE, "the issuer does not answer") from error
         return f"{endpoint}{'&' if '?' in endpoint else '?'}{urlencode(asked)}", self._cookies.sign(begun)
@@ -130,8 +129,8 @@ class SignIn:
         if code is None:
             raise SignInFailed(Failure.REJECTED, "the answer has no code")
         try:
-            await asyncio.to_thread(self._check_named, issuer)
-            answer = await asyncio.to_thread(self._exchange, code, begun.verifier, redirect_uri)
+            await self._tokens.issuer.ask(self._check_named, issuer)
+            answer = await self._tokens.issuer.ask(self._exchange, code, begun.verifier, redirect_uri)
             principal = await self._find(answer, begun.nonce)
         except Problem as unavailable:
             raise SignInFailed(Failure.UNAVAILABLE, "the issuer does not answer") from unavailable

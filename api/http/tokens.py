@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from datetime import UTC, datetime
 from typing import Any
 
@@ -51,7 +50,7 @@ class Tokens:
 
     async def verify(self, token: str, audience: str) -> dict[str, Any] | None:
         """What a token of the issuer for an audience claims; None where it is not good. Raises as `find` does."""
-        return await asyncio.to_thread(self._verify, token, audience)
+        return await self.issuer.ask(self._verify, token, audience)
 
     def _verify(self, token: str, audience: str) -> dict[str, Any] | None:
         try:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import socket
 from base64 import urlsafe_b64decode
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, nullcontext
 from datetime import UTC, datetime, timedelta
 from http.cookies import SimpleCookie
@@ -352,6 +354,24 @@ def test_an_issuer_that_does_not_answer_is_told(offering: Settings, issuer: Issu
         answer = browser.get("session/oidc", params={"next": "/audit"})
         assert problem_of(answer) == "unavailable"
         assert answer.headers["location"].endswith("&next=%2Faudit")
+
+
+def test_nothing_else_waits_for_an_issuer_that_hangs(offering: Settings) -> None:
+    taken: list[socket.socket] = []
+    with socket.create_server(("127.0.0.1", 0), backlog=100) as server, ThreadPoolExecutor(40) as people:
+        issuer = f"http://127.0.0.1:{server.getsockname()[1]}"
+        settings = offering.model_copy(update={"oidc_issuer": issuer, "metrics_token": SecretStr("m")})
+        with running(settings) as address, make_client(address) as browser:
+            waiting = [people.submit(browser.get, "session/oidc") for _ in range(40)]
+            for _ in range(4):
+                taken.append(server.accept()[0])
+            metrics = browser.get(f"{address}/metrics", headers={"Authorization": "Bearer m"}, timeout=3)
+            assert metrics.status_code == 200
+            assert not any(each.done() for each in waiting)
+            server.close()
+            for each in taken:
+                each.close()
+            assert {problem_of(each.result()) for each in waiting} == {"unavailable"}
 
 
 @pytest.mark.parametrize(
