@@ -46,7 +46,8 @@ class Provider:
 
     def start(self) -> None:
         env = os.environ | {"OAUTHLIB_INSECURE_TRANSPORT": "1"}  # it would have TLS, even here
-        self._process = subprocess.Popen(self._command, env=env, stdout=subprocess.PIPE, text=True)
+        pipe = subprocess.PIPE
+        self._process = subprocess.Popen(self._command, env=env, stdin=pipe, stdout=pipe, text=True)
         assert self._process.stdout is not None
         assert self._process.stdout.readline() == "listens\n"
 

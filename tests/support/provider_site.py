@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -127,5 +128,6 @@ if is_new:
 server = ThreadedWSGIServer(("127.0.0.1", GIVEN["port"]), Quiet)
 server.daemon_threads = True
 server.set_app(StaticFilesHandler(get_wsgi_application()))
+threading.Thread(target=server.serve_forever, daemon=True).start()
 print("listens", flush=True)
-server.serve_forever()
+sys.stdin.read()  # until whoever started it is gone
