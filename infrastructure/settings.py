@@ -114,7 +114,10 @@ class Settings(BaseSettings):
         default="scope",
         description="Claim with its scopes: text with blanks, or a list; `ledger:read` counts as `read`.",
     )
-    oidc_actor_claim: str = Field(default="sub", description="Claim that is recorded as the actor.")
+    oidc_actor_claim: str = Field(
+        default="sub",
+        description="Claim that is recorded as the actor; of `email`, no address that `email_verified` says is not.",
+    )
     oidc_client_id: str | None = Field(
         default=None, description="Client as which the page lets people sign in at the issuer; not offered, if not set."
     )
@@ -122,7 +125,9 @@ class Settings(BaseSettings):
         default=None, description="Secret of that client; without one it is a public client, which PKCE protects."
     )
     oidc_login_scope: str = Field(
-        default="openid", min_length=1, description="Scopes that it asks the issuer for, with blanks between them."
+        default="openid",
+        pattern=r"^(\S+ )*openid( \S+)*$",
+        description="Scopes that it asks the issuer for, with blanks between them; `openid` is one of them.",
     )
     oidc_login_name: str = Field(
         default="single sign-on",

@@ -114,7 +114,7 @@ class Authentication:
             found = Principal(client[0], None, None, frozenset() if state.settings.auth else _EVERYTHING)
         else:
             headers = Headers(scope=scope)
-            credential, cookie = _credential(headers), find_cookie(headers)
+            credential, cookie = _credential(headers), find_cookie(headers, state.settings.public_url)
             try:
                 found = None
                 if credential is not None:

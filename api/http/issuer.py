@@ -5,15 +5,19 @@ By urllib, as PyJWT asks for its keys, so that one set of certificates counts fo
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
+from functools import partial
 from http.client import HTTPException
-from typing import Any
-from urllib.error import HTTPError
+from typing import Any, TypeVar
+from urllib.error import HTTPError, URLError
 from urllib.parse import urlencode
-from urllib.request import Request, urlopen
+from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 from .problem_kinds import ISSUER_UNAVAILABLE
 from .problems import Problem
@@ -22,23 +26,34 @@ TIMEOUT = 5
 """Seconds that the issuer gets to answer."""
 _FRESH = 300.0
 """Seconds for which its discovery document is kept."""
+_THREADS = 4
+"""In which it is asked."""
+
+_T = TypeVar("_T")
 
 _log = logging.getLogger("execution_ledger.api")
 
 
 class Issuer:
-    """One issuer. All of this waits for it: call it in a thread. Raises a `Problem` where it does not answer."""
+    """One issuer. All of this waits for it: call it by `ask`. Raises a `Problem` where it does not answer."""
 
     def __init__(self, url: str) -> None:
         self.url = url
         self._document: dict[str, Any] = {}
         self._read_at = float("-inf")
+        self._threads = ThreadPoolExecutor(_THREADS, "issuer")
+
+    async def ask(self, call: Callable[..., _T], *arguments: Any) -> _T:
+        """Call what waits for it, in threads for this alone: where it hangs, nothing else has to wait."""
+        run = partial(copy_context().run, call, *arguments)
+        return await asyncio.get_running_loop().run_in_executor(self._threads, run)
 
     def endpoint(self, name: str) -> str:
         """A URL that its discovery document names."""
         found = self.discover().get(name)
-        if not (isinstance(found, str) and found.startswith(("https://", "http://"))):
-            raise _unavailable(f"its discovery document names no {name}")
+        schemes = ("https://",) if self.url.startswith("https://") else ("https://", "http://")
+        if not (isinstance(found, str) and found.startswith(schemes)):
+            raise _unavailable(f"its discovery document names no {name} by {' or '.join(schemes)}")
         return found
 
     def discover(self) -> dict[str, Any]:
@@ -47,6 +62,8 @@ class Issuer:
             status, document = _ask(Request(f"{self.url.rstrip('/')}/.well-known/openid-configuration"))
             if status != 200:
                 raise _unavailable(f"its discovery document is answered with {status}")
+            if document.get("issuer") != self.url:  # OpenID Connect Discovery, 4.3
+                raise _unavailable(f"its discovery document is of {document.get('issuer')!r}, not of {self.url!r}")
             self._document, self._read_at = document, time.monotonic()
         return self._document
 
@@ -60,10 +77,19 @@ class Issuer:
         return status, answer
 
 
+class _Stay(HTTPRedirectHandler):
+    """Follows nobody: what is told a secret, and all that is believed, is the very URL that was asked."""
+
+    def redirect_request(self, req: Request, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> None:
+        """Refuse it."""
+        fp.close()
+        raise URLError(f"it leads to {newurl}, where nobody follows")
+
+
 def _ask(request: Request) -> tuple[int, dict[str, Any]]:
     try:
         try:
-            with urlopen(request, timeout=TIMEOUT) as answer:
+            with build_opener(_Stay).open(request, timeout=TIMEOUT) as answer:
                 status, text = answer.status, answer.read()
         except HTTPError as refused:
             with refused:

@@ -47,10 +47,12 @@ async def begin_session(request: Request) -> Response:
 
 
 @router.delete("", status_code=204, operation_id="end_session", summary="Log a browser out")
-async def end_session(request: Request) -> Response:
-    """Takes the cookie away."""
-    cookie = set_cookie("", 0, secure=is_secure(request.headers))
-    return Response(status_code=204, headers={"Set-Cookie": cookie})
+async def end_session() -> Response:
+    """Takes the cookie away, by either of its names."""
+    response = Response(status_code=204)
+    for secure in (True, False):
+        response.headers.append("Set-Cookie", set_cookie("", 0, secure=secure))
+    return response
 
 
 def _body(request: Request, expires_at: datetime | None) -> dict[str, object]:

@@ -18,6 +18,7 @@ from .problem_kinds import NOT_FOUND
 from .problems import Problem
 from .sessions import Sessions, set_cookie
 from .sign_in import CALLBACK, COOKIE, Failure, SignIn, SignInFailed, sign_in_cookie, tell_failure
+from .signed import cookie_name
 
 router = APIRouter(prefix="/session/oidc", tags=["service"], route_class=Route)
 
@@ -66,11 +67,11 @@ async def finish_sign_in(
     error_description: _Text = None,
 ) -> Response:
     """From the OIDC issuer: to the page, with a session as `begin_session` gives, or with a word on what is wrong."""
-    sign_in, now = _offered(request), utc_now()
-    begun = sign_in.find_begun(cookie_parser(request.headers.get("cookie", "")).get(COOKIE), state, now)
+    sign_in, now, secure = _offered(request), utc_now(), _is_secure(request)
+    cookie = cookie_parser(request.headers.get("cookie", "")).get(cookie_name(COOKIE, secure=secure))
+    begun = sign_in.find_begun(cookie, state, now)
     if begun is None:  # the cookie stays, so that nobody else's link ends what this browser has begun
         return _not_signed_in(SignInFailed(Failure.EXPIRED, "this browser did not begin it, or too long ago"), None)
-    secure = _is_secure(request)
     over = sign_in_cookie("", secure=secure)
     said = {"code": code, "iss": iss, "error": error, "error_description": error_description}
     try:

@@ -10,7 +10,7 @@ from starlette.requests import cookie_parser
 
 from ...infrastructure import Settings
 from .principal import Principal
-from .signed import Expiring, Signed, cookie_header
+from .signed import Expiring, Signed, cookie_header, cookie_name
 
 COOKIE = "execution_ledger_session"
 PAGE_HEADER = ("x-requested-with", "execution-ledger-page")
@@ -48,9 +48,13 @@ class Sessions(Signed[Session]):
         return Session(expires_at=end, ledger=principal.ledger, actor=principal.actor, scopes=scopes)
 
 
-def find_cookie(headers: Mapping[str, str]) -> str | None:
-    """The cookie of a request."""
-    return cookie_parser(headers.get("cookie", "")).get(COOKIE)
+def find_cookie(headers: Mapping[str, str], public_url: str | None) -> str | None:
+    """The cookie of a request; at a public address with TLS, none that another host of its domain can have planted."""
+    cookies = cookie_parser(headers.get("cookie", ""))
+    found = cookies.get(cookie_name(COOKIE, secure=True))
+    if found is not None or (public_url or "").rstrip("/").lower() == f"https://{headers.get('host', '').lower()}":
+        return found
+    return cookies.get(COOKIE)
 
 
 def is_from_page(method: str, headers: Mapping[str, str]) -> bool:
@@ -68,7 +72,7 @@ def is_from_page(method: str, headers: Mapping[str, str]) -> bool:
 
 def set_cookie(value: str, seconds: int, *, secure: bool) -> str:
     """The header that gives a browser the cookie; with 0 seconds, that takes it away."""
-    return cookie_header(COOKIE, value, path="/", seconds=seconds, same_site="Strict", secure=secure)
+    return cookie_header(COOKIE, value, seconds=seconds, same_site="Strict", secure=secure)
 
 
 def is_secure(headers: Mapping[str, str]) -> bool:

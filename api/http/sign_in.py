@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import hmac
 import logging
 import secrets
@@ -108,7 +107,7 @@ class SignIn:
             "code_challenge_method": "S256",
         }
         try:
-            endpoint = await asyncio.to_thread(self._endpoint)
+            endpoint = await self._tokens.issuer.ask(self._tokens.issuer.endpoint, "authorization_endpoint")
         except Problem as error:
             raise SignInFailed(Failure.UNAVAILABLE, "the issuer does not answer") from error
         return f"{endpoint}{'&' if '?' in endpoint else '?'}{urlencode(asked)}", self._cookies.sign(begun)
@@ -122,36 +121,41 @@ class SignIn:
 
     async def finish(self, begun: Begun, said: dict[str, str | None], redirect_uri: str) -> Principal:
         """Who came back. The session's length is this service's own: the tokens' end in minutes, and are forgotten."""
-        error, code = said["error"], said["code"]
-        if error is not None:
+        error, code, issuer = said["error"], said["code"], said["iss"]
+        if issuer not in (None, self._tokens.issuer.url):
+            raise SignInFailed(Failure.REJECTED, f"the answer is of another issuer: {issuer!r:.300}")
+        if error is not None:  # without `iss` even by issuers that promise it, and it signs nobody in
             raise SignInFailed(_SAID.get(error, Failure.REJECTED), _told(said))
-        if code is None or said["iss"] not in (None, self._tokens.issuer.url):
-            raise SignInFailed(Failure.REJECTED, "the answer has no code, or is of another issuer")
+        if code is None:
+            raise SignInFailed(Failure.REJECTED, "the answer has no code")
         try:
-            answer = await asyncio.to_thread(self._exchange, code, begun.verifier, redirect_uri)
+            await self._tokens.issuer.ask(self._check_named, issuer)
+            answer = await self._tokens.issuer.ask(self._exchange, code, begun.verifier, redirect_uri)
             principal = await self._find(answer, begun.nonce)
         except Problem as unavailable:
             raise SignInFailed(Failure.UNAVAILABLE, "the issuer does not answer") from unavailable
         return replace(principal, expires_at=None)
 
-    def _endpoint(self) -> str:
-        document = self._tokens.issuer.discover()
-        if document.get("issuer") != self._tokens.issuer.url:
-            raise SignInFailed(Failure.REJECTED, f"the discovery document is of {document.get('issuer')!r}")
-        return self._tokens.issuer.endpoint("authorization_endpoint")
+    def _check_named(self, issuer: str | None) -> None:
+        """RFC 9207: an issuer that promises to name itself in its answers has not given one that names none."""
+        promised = self._tokens.issuer.discover().get("authorization_response_iss_parameter_supported")
+        if issuer is None and promised is True:
+            raise SignInFailed(Failure.REJECTED, "the answer names no issuer, which this one promises to do")
 
     def _exchange(self, code: str, verifier: str, redirect_uri: str) -> dict[str, Any]:
         form = {"grant_type": "authorization_code", "code": code, "redirect_uri": redirect_uri}
-        form |= {"client_id": self._client_id, "code_verifier": verifier}
+        form |= {"code_verifier": verifier}
         issuer, headers = self._tokens.issuer, {}
-        if self._secret is not None:
+        if self._secret is None:
+            form["client_id"] = self._client_id
+        else:
             secret = self._secret.get_secret_value()
             ways = issuer.discover().get("token_endpoint_auth_methods_supported", ["client_secret_basic"])
-            if "client_secret_basic" in ways:
+            if "client_secret_basic" in ways:  # and nothing in the form: Okta refuses to be told twice who asks
                 pair = f"{quote_plus(self._client_id)}:{quote_plus(secret)}"  # RFC 6749, 2.3.1
                 headers["Authorization"] = f"Basic {b64encode(pair.encode()).decode()}"
             else:
-                form["client_secret"] = secret
+                form |= {"client_id": self._client_id, "client_secret": secret}
         status, answer = issuer.exchange(form, headers)
         if status != 200:
             raise SignInFailed(Failure.REJECTED, f"the token endpoint answers {status}: {_told(answer)}")
@@ -159,34 +163,30 @@ class SignIn:
 
     async def _find(self, answer: dict[str, Any], nonce: str) -> Principal:
         """By the access token where it is for this service; else by the ID token, which tells of this sign-in."""
-        known = []
         access, identity = answer.get("access_token"), answer.get("id_token")
-        if isinstance(access, str):
-            known.append(await self._tokens.verify(access, self._tokens.audience))
-        if isinstance(identity, str):
-            claims = await self._tokens.verify(identity, self._client_id)
-            if claims is None or not self._is_answer(claims, nonce):
-                raise SignInFailed(Failure.REJECTED, "the ID token is not good, or not of this sign-in")
-            known.append(claims)
-        good = [claims for claims in known if claims is not None]
-        if not good:
-            raise SignInFailed(Failure.REJECTED, "no token is good: is the audience the one that is set?")
-        principals = map(self._tokens.principal, good)
+        told = await self._tokens.verify(identity, self._client_id) if isinstance(identity, str) else None
+        if told is None or not self._is_answer(told, nonce):
+            raise SignInFailed(Failure.REJECTED, "there is no ID token, or it is not good, or not of this sign-in")
+        allowed = await self._tokens.verify(access, self._tokens.audience) if isinstance(access, str) else None
+        principals = (self._tokens.principal(claims) for claims in (allowed, told) if claims is not None)
         found = next((each for each in principals if each is not None and each.scopes), None)
         if found is None:
-            raise SignInFailed(Failure.UNKNOWN, f"the tokens of {good[0].get('sub')!r} name no ledger, or no scopes")
+            audience = "" if allowed is not None else "; the access token is not for the audience that is set"
+            raise SignInFailed(Failure.UNKNOWN, f"{told.get('sub')!r} has no ledger, or no scopes{audience}")
         return found
 
     def _is_answer(self, claims: dict[str, Any], nonce: str) -> bool:
-        said = claims.get("nonce")
-        of_client = claims.get("azp", self._client_id) == self._client_id
+        """OpenID Connect Core, 3.1.3.7: of this sign-in, and for this client: among others, if it is said to be its."""
+        said, audience = claims.get("nonce"), claims["aud"]
+        alone = audience in (self._client_id, [self._client_id])
+        of_client = claims.get("azp", self._client_id if alone else None) == self._client_id
         return of_client and isinstance(said, str) and hmac.compare_digest(said.encode(), nonce.encode())
 
 
 def sign_in_cookie(value: str, *, secure: bool) -> str:
     """The header that gives a browser the cookie, or takes it away. Lax: the way back is from the issuer's site."""
     seconds = int(_PATIENCE.total_seconds()) if value else 0
-    return cookie_header(COOKIE, value, path=PATH, seconds=seconds, same_site="Lax", secure=secure)
+    return cookie_header(COOKIE, value, seconds=seconds, same_site="Lax", secure=secure)
 
 
 def tell_failure(failed: SignInFailed) -> None:

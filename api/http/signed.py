@@ -50,13 +50,17 @@ class Signed(Generic[_Said]):
         return hmac.new(self._key, body, sha256).hexdigest()
 
 
-def cookie_header(
-    name: str, value: str, *, path: str, seconds: int, same_site: Literal["Lax", "Strict"], secure: bool
-) -> str:
+def cookie_name(name: str, *, secure: bool) -> str:
+    """As browsers know it: with this prefix they keep no cookie that came over plain HTTP or of another host."""
+    return f"__Host-{name}" if secure else name
+
+
+def cookie_header(name: str, value: str, *, seconds: int, same_site: Literal["Lax", "Strict"], secure: bool) -> str:
     """The header that gives a browser a cookie that no script can read; with 0 seconds, that takes it away."""
-    cookie: SimpleCookie = SimpleCookie({name: value})
-    morsel = cookie[name]
-    morsel["path"], morsel["max-age"] = path, seconds
+    full_name = cookie_name(name, secure=secure)
+    cookie: SimpleCookie = SimpleCookie({full_name: value})
+    morsel = cookie[full_name]
+    morsel["path"], morsel["max-age"] = "/", seconds
     morsel["httponly"], morsel["samesite"] = True, same_site
     if secure:
         morsel["secure"] = True

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from datetime import UTC, datetime
 from typing import Any
 
@@ -51,7 +50,7 @@ class Tokens:
 
     async def verify(self, token: str, audience: str) -> dict[str, Any] | None:
         """What a token of the issuer for an audience claims; None where it is not good. Raises as `find` does."""
-        return await asyncio.to_thread(self._verify, token, audience)
+        return await self.issuer.ask(self._verify, token, audience)
 
     def _verify(self, token: str, audience: str) -> dict[str, Any] | None:
         try:
@@ -64,7 +63,7 @@ class Tokens:
                 leeway=_LEEWAY,
                 options={"require": ["exp", "iss", "aud"]},
             )
-        except jwt.PyJWKClientConnectionError as error:
+        except (jwt.PyJWKClientConnectionError, OSError) as error:
             raise Problem(ISSUER_UNAVAILABLE) from error
         except (jwt.PyJWTError, ValueError):
             return None
@@ -72,15 +71,18 @@ class Tokens:
     def principal(self, claims: dict[str, Any]) -> Principal | None:
         """Whom the claims of a good token name; None where they name nobody, or no ledger."""
         settings = self._settings
+        if settings.oidc_actor_claim == "email" and claims.get("email_verified", True) not in (True, "true"):
+            return None  # whose address it is, nobody knows: people can give another's
         try:
             ledger = check_ledger(claims.get(settings.oidc_ledger_claim))
             actor = check_text(claims.get(settings.oidc_actor_claim), "actor", KEY_LENGTH, min_length=1)
-        except LedgerError:
-            return None  # a token that names no ledger may see none
-        given = claims.get(settings.oidc_scope_claim) or []
-        names = given.split() if isinstance(given, str) else [each for each in given if isinstance(each, str)]
-        scopes = frozenset(name.removeprefix("ledger:") for name in names).intersection(SCOPES)
-        return Principal(f"token {actor}", actor, ledger, scopes, expires_at=datetime.fromtimestamp(claims["exp"], UTC))
+            expires_at = datetime.fromtimestamp(int(claims["exp"]), UTC)
+        except (LedgerError, ValueError, OverflowError):
+            return None  # a token that names no ledger may see none; nor one whose end no calendar has
+        given = claims.get(settings.oidc_scope_claim)
+        names = given.split() if isinstance(given, str) else given if isinstance(given, (list, dict)) else []
+        scopes = frozenset(name.removeprefix("ledger:") for name in names if isinstance(name, str))
+        return Principal(f"token {actor}", actor, ledger, scopes.intersection(SCOPES), expires_at=expires_at)
 
     def _client(self) -> jwt.PyJWKClient:
         if self._keys is None:

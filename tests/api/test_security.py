@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import socket
+import struct
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -167,6 +170,24 @@ def test_an_issuer_that_does_not_answer_is_told_as_503(secured: Settings, issuer
         refused = client.get("executions")
         assert (refused.status_code, refused.headers["retry-after"]) == (503, "5")
         assert refused.json()["type"].endswith(":issuer-unavailable")
+
+
+def test_an_issuer_that_hangs_up_is_told_as_503(secured: Settings, issuer: Issuer) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def hang_up() -> None:
+            connection, _ = server.accept()
+            connection.recv(1)
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # a reset, at once
+            connection.close()
+
+        thread = threading.Thread(target=hang_up)
+        thread.start()
+        keys = f"http://127.0.0.1:{server.getsockname()[1]}/keys"
+        oidc = {"oidc_issuer": issuer.url, "oidc_audience": "ledger", "oidc_jwks_url": keys}
+        with client_of(secured.model_copy(update=oidc), issuer.token()) as client:
+            assert client.get("executions").status_code == 503
+        thread.join()
 
 
 def test_an_issuer_needs_an_audience(secured: Settings) -> None:

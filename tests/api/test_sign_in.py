@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+import socket
 from base64 import urlsafe_b64decode
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager, nullcontext
 from datetime import UTC, datetime, timedelta
 from http.cookies import SimpleCookie
 from typing import Any
@@ -17,8 +19,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from pydantic import SecretStr, ValidationError
 
 from execution_ledger.api.http.app import create_app
+from execution_ledger.api.http.issuer import Issuer as AskedIssuer
+from execution_ledger.api.http.problems import Problem
 from execution_ledger.api.http.sessions import COOKIE as SESSION
-from execution_ledger.api.http.sessions import PAGE_HEADER
+from execution_ledger.api.http.sessions import PAGE_HEADER, Session, Sessions
 from execution_ledger.api.http.sign_in import CALLBACK, COOKIE, Begun, SignIn
 from execution_ledger.api.http.signed import Signed
 from execution_ledger.api.http.tokens import Tokens
@@ -27,6 +31,7 @@ from execution_ledger.domain import InvalidInput
 from execution_ledger.infrastructure import Settings
 from support.http_service import make_client, running
 from support.issuer import CLIENT, Issuer
+from support.signing_in import begin, problem_of
 
 RED = {"ledger": "red", "scope": "read write"}
 
@@ -53,28 +58,12 @@ def one_browser(settings: Settings, issuer: Issuer) -> Iterator[httpx.Client]:
         yield make()
 
 
-def begin(browser: httpx.Client, following: str = "/") -> str:
-    """Go to the issuer: the URL that the browser is sent to."""
-    answer = browser.get("session/oidc", params={"next": following})
-    assert answer.status_code == 303, answer.text
-    return answer.headers["location"]
-
-
 def at_issuer(url: str, way: str = "agree") -> str:
     """What a person does there: the URL that the browser is sent back to."""
     with httpx.Client(trust_env=False) as outside:
         answer = outside.get(url.replace("/authorize?", f"/{way}?"))
     assert answer.status_code == 302, answer.text
     return answer.headers["location"]
-
-
-def problem_of(answer: httpx.Response) -> str:
-    """Why nobody was signed in, as the page is told, and that nobody was."""
-    assert (answer.status_code, answer.content) == (303, b"")
-    assert SESSION not in answer.headers.get("set-cookie", "")
-    url = urlsplit(answer.headers["location"])
-    assert (url.scheme, url.netloc, url.path) == ("", "", "/login")
-    return dict(parse_qsl(url.query))["problem"]
 
 
 def sign_in(browser: httpx.Client, following: str = "/") -> httpx.Response:
@@ -129,13 +118,11 @@ def test_cookies_hold_no_token_and_no_script_can_read_them(offering: Settings, i
     with one_browser(offering, issuer) as browser:
         begun = browser.get("session/oidc")
         (meanwhile,) = cookies_of(begun).values()
-        assert (meanwhile["path"], meanwhile["max-age"]) == ("/api/v1/session/oidc", "600")
+        assert (meanwhile["path"], meanwhile["max-age"]) == ("/", "600")
         assert (meanwhile["httponly"], meanwhile["samesite"], meanwhile["secure"]) == (True, "Lax", "")
         done = browser.get(at_issuer(begun.headers["location"]))
         cookies = cookies_of(done)
-        assert (cookies[COOKIE].value, cookies[COOKIE]["max-age"], cookies[COOKIE]["path"]) == (
-            "", "0", "/api/v1/session/oidc",
-        )  # fmt: skip
+        assert (cookies[COOKIE].value, cookies[COOKIE]["max-age"], cookies[COOKIE]["path"]) == ("", "0", "/")
         session = cookies[SESSION]
         assert (session["path"], session["httponly"], session["samesite"]) == ("/", True, "Strict")
         assert list(browser.cookies) == [SESSION]
@@ -257,16 +244,20 @@ def test_a_cookie_that_is_over_or_was_not_made_for_this_counts_nothing(offering:
 def test_why_nobody_was_signed_in_is_told_by_a_code_with_the_place_to_come_back_to(
     offering: Settings, issuer: Issuer
 ) -> None:
+    issuer.document["authorization_response_iss_parameter_supported"] = True
     with one_browser(offering, issuer) as browser:
         refused = browser.get(at_issuer(begin(browser, "/run/7?at=3"), "refuse"))
         assert problem_of(refused) == "refused"
         assert refused.headers["location"] == "/login?problem=refused&next=%2Frun%2F7%3Fat%3D3"
         assert cookies_of(refused)[COOKIE]["max-age"] == "0"
         for query, problem in (
+            ("error=access_denied", "refused"),  # many do not name themselves where they promise it
+            ("error=access_denied&iss=https%3A%2F%2Felsewhere.example", "rejected"),
             ("error=temporarily_unavailable", "unavailable"),
             ("error=invalid_scope&error_description=%3Cscript%3E%0Aforged", "rejected"),
             ("", "rejected"),
             ("code=c&iss=https%3A%2F%2Felsewhere.example", "rejected"),
+            ("code=c", "rejected"),  # which is promised to come with `iss`
         ):
             state = dict(parse_qsl(urlsplit(begin(browser)).query))["state"]
             assert problem_of(browser.get(f"session/oidc/callback?state={state}&{query}")) == problem, query
@@ -279,11 +270,9 @@ def test_tokens_decide_who_it_is(offering: Settings, issuer: Issuer) -> None:
 
     opaque, other = {"access_token": "opaque"}, ec.generate_private_key(ec.SECP256R1())
     with one_browser(offering, issuer) as browser:
-        # By the access token, with no ID token or with one that names nobody.
-        for answer in ({}, {"id_token": None}):
-            issuer.answer = answer
-            assert sign_in(browser).headers["location"] == "/"
-            assert browser.get("session").json()["actor"] == "ada"
+        # By the access token, where the ID token names nobody.
+        assert sign_in(browser).headers["location"] == "/"
+        assert browser.get("session").json()["actor"] == "ada"
         # By the ID token, where the access token is not for this service, or says less.
         for access in ("opaque", issuer.token(aud="shop"), issuer.token(scope=None), issuer.token(ledger=None), None):
             identity()
@@ -291,9 +280,20 @@ def test_tokens_decide_who_it_is(offering: Settings, issuer: Issuer) -> None:
             assert sign_in(browser).headers["location"] == "/", access
             who = browser.get("session").json()
             assert (who["actor"], who["scopes"]) == ("by-identity", ["read"])
+        # As some issuers write whom it is for.
+        issuer.answer = dict(opaque)
+        for claims in ({"aud": [CLIENT]}, {"aud": CLIENT, "azp": CLIENT}, {"aud": ["shop", CLIENT], "azp": CLIENT}):
+            identity(**claims)
+            assert sign_in(browser).headers["location"] == "/", claims
         browser.cookies.clear()
-        # Nobody, since a token says too little.
-        for what, person in (("ledger", {"ledger": None}), ("scopes", {"scope": "openid"}), ("name", {"sub": None})):
+        # Nobody, since a token says too little, or what nobody can read.
+        for what, person in {
+            "no ledger": {"ledger": None},
+            "no scopes": {"scope": "openid"},
+            "scopes that are none": {"scope": 7},
+            "no name": {"sub": None},
+            "an end after the calendar's": {"exp": 253402300800},
+        }.items():
             issuer.person, issuer.identity, issuer.answer = RED | person, {}, {}
             assert problem_of(sign_in(browser)) == "unknown", what
         # Nobody, since a token is not good; an ID token that is not counts even where the access token would do.
@@ -305,6 +305,7 @@ def test_tokens_decide_who_it_is(offering: Settings, issuer: Issuer) -> None:
             "with a nonce that is no text": {"nonce": 7},
             "of another client": {"aud": "shop"},
             "for another client among others": {"aud": [CLIENT, "shop"], "azp": "shop"},
+            "for one of several, and it is not said which": {"aud": [CLIENT, "shop"]},
             "of another issuer": {"iss": "https://elsewhere.example"},
             "over": {"exp": past},
         }.items():
@@ -313,6 +314,7 @@ def test_tokens_decide_who_it_is(offering: Settings, issuer: Issuer) -> None:
                 issuer.answer = answer
                 assert problem_of(sign_in(browser)) == "rejected", what
         for answer in (
+            {"id_token": None},  # so nothing tells that it is of this sign-in
             opaque | {"id_token": None},
             opaque | {"id_token": issuer.token(other, aud=CLIENT)},
             {"access_token": issuer.token(other), "id_token": None},
@@ -329,7 +331,7 @@ def test_a_client_with_a_secret_proves_it(offering: Settings, issuer: Issuer) ->
     settings = offering.model_copy(update={"oidc_client_secret": SecretStr(issuer.secret)})
     with one_browser(settings, issuer) as browser:
         assert sign_in(browser).headers["location"] == "/"
-        assert "client_secret" not in issuer.asked[-1], "it is sent as Basic, unless the issuer cannot"
+        assert not {"client_id", "client_secret"} & issuer.asked[-1].keys(), "it is sent as Basic, if the issuer can"
     issuer.document["token_endpoint_auth_methods_supported"] = ["private_key_jwt", "client_secret_post"]
     with one_browser(settings, issuer) as browser:
         assert sign_in(browser).headers["location"] == "/"
@@ -354,24 +356,79 @@ def test_an_issuer_that_does_not_answer_is_told(offering: Settings, issuer: Issu
         assert answer.headers["location"].endswith("&next=%2Faudit")
 
 
+def test_nothing_else_waits_for_an_issuer_that_hangs(offering: Settings) -> None:
+    taken: list[socket.socket] = []
+    with socket.create_server(("127.0.0.1", 0), backlog=100) as server, ThreadPoolExecutor(40) as people:
+        issuer = f"http://127.0.0.1:{server.getsockname()[1]}"
+        settings = offering.model_copy(update={"oidc_issuer": issuer, "metrics_token": SecretStr("m")})
+        with running(settings) as address, make_client(address) as browser:
+            waiting = [people.submit(browser.get, "session/oidc") for _ in range(40)]
+            for _ in range(4):
+                taken.append(server.accept()[0])
+            metrics = browser.get(f"{address}/metrics", headers={"Authorization": "Bearer m"}, timeout=3)
+            assert metrics.status_code == 200
+            assert not any(each.done() for each in waiting)
+            server.close()
+            for each in taken:
+                each.close()
+            assert {problem_of(each.result()) for each in waiting} == {"unavailable"}
+
+
 @pytest.mark.parametrize(
-    ("said", "problem"),
+    "said",
     [
-        ({"issuer": "https://elsewhere.example"}, "rejected"),
-        ({"authorization_endpoint": None}, "unavailable"),
-        ({"authorization_endpoint": "file:///etc/passwd"}, "unavailable"),
-        ({"token_endpoint": "file:///etc/passwd"}, "unavailable"),
+        {"issuer": "https://elsewhere.example"},
+        {"authorization_endpoint": None},
+        {"authorization_endpoint": "file:///etc/passwd"},
+        {"token_endpoint": "file:///etc/passwd"},
     ],
 )
 def test_an_issuer_that_says_strange_things_of_itself_is_not_followed(
-    offering: Settings, issuer: Issuer, said: dict[str, Any], problem: str
+    offering: Settings, issuer: Issuer, said: dict[str, Any]
 ) -> None:
     issuer.document |= said
     with one_browser(offering, issuer) as browser:
         if "token_endpoint" in said:
-            assert problem_of(sign_in(browser)) == problem
+            assert problem_of(sign_in(browser)) == "unavailable"
         else:
-            assert problem_of(browser.get("session/oidc")) == problem
+            assert problem_of(browser.get("session/oidc")) == "unavailable"
+
+
+def test_nobody_is_followed_elsewhere_least_of_all_with_the_secret(offering: Settings, issuer: Issuer) -> None:
+    issuer.secret = "a secret"
+    settings = offering.model_copy(update={"oidc_client_secret": SecretStr(issuer.secret)})
+    with one_browser(settings, issuer) as browser:
+        issuer.moved = {"/token"}
+        assert problem_of(sign_in(browser)) == "unavailable"
+        assert (issuer.authorized, issuer.asked) == (["/token"], [])
+        issuer.moved = set()
+        assert sign_in(browser).headers["location"] == "/"
+    issuer.moved = {"/.well-known/openid-configuration"}
+    with one_browser(settings, issuer) as browser:
+        assert problem_of(browser.get("session/oidc")) == "unavailable"
+
+
+def test_an_issuer_with_tls_names_nothing_without(monkeypatch: pytest.MonkeyPatch) -> None:
+    named = {"token_endpoint": "http://issuer.example/token", "jwks_uri": "https://keys.example"}
+    for url, is_taken in (("https://issuer.example", False), ("http://issuer.example", True)):
+        asked = AskedIssuer(url)
+        monkeypatch.setattr(asked, "discover", lambda: named)
+        assert asked.endpoint("jwks_uri") == "https://keys.example"
+        with nullcontext() if is_taken else pytest.raises(Problem):
+            asked.endpoint("token_endpoint")
+
+
+def test_an_address_that_nobody_has_verified_names_nobody(offering: Settings, issuer: Issuer) -> None:
+    by_address = offering.model_copy(update={"oidc_actor_claim": "email"})
+    with one_browser(by_address, issuer) as browser:
+        for verified, problem in ((False, "unknown"), ("false", "unknown"), (None, ""), (True, ""), ("true", "")):
+            issuer.person = RED | {"email": "ada@example.com", "email_verified": verified}
+            answer = sign_in(browser)
+            if problem:
+                assert problem_of(answer) == problem, verified
+            else:
+                assert browser.get("session").json()["actor"] == "ada@example.com", verified
+            browser.cookies.clear()
 
 
 def test_behind_a_proxy_with_tls_cookies_are_for_tls_and_the_way_back_is_by_the_proxy(
@@ -391,10 +448,32 @@ def test_behind_a_proxy_with_tls_cookies_are_for_tls_and_the_way_back_is_by_the_
             assert asked["redirect_uri"] == outside + CALLBACK
             back = urlsplit(at_issuer(begun.headers["location"]))
             (cookie,) = cookies_of(begun).values()
-            assert cookie["secure"] is True
-            done = browser.get(f"session/oidc/callback?{back.query}", headers={"Cookie": f"{COOKIE}={cookie.value}"})
+            assert (cookie.key, cookie["secure"], cookie["path"]) == (f"__Host-{COOKIE}", True, "/")
+            planted = f"{COOKIE}={cookie.value}"
+            callback = f"session/oidc/callback?{back.query}"
+            assert problem_of(browser.get(callback, headers={"Cookie": planted})) == "expired"
+            done = browser.get(callback, headers={"Cookie": f"__Host-{planted}"})
             assert done.headers["location"] == "/"
             assert [each["secure"] for each in cookies_of(done).values()] == [True, True]
+            session = cookies_of(done)[f"__Host-{SESSION}"]
+            assert browser.get("session", headers={"Cookie": f"{session.key}={session.value}"}).status_code == 200
+
+
+def test_at_an_address_with_tls_a_session_that_another_host_has_planted_counts_nothing(
+    offering: Settings, issuer: Issuer
+) -> None:
+    settings = offering.model_copy(update={"public_url": "https://Ledger.example.com/"})
+    value = Sessions(settings).sign(
+        Session(expires_at=datetime.now(UTC) + timedelta(hours=1), ledger="red", actor="mallory", scopes=("read",))
+    )
+    with one_browser(settings, issuer) as browser:
+        for host, name, status in (
+            ("ledger.example.com", SESSION, 401),
+            ("ledger.example.com", f"__Host-{SESSION}", 200),
+            ("127.0.0.1:8470", SESSION, 200),  # by a tunnel
+        ):
+            headers = {"Host": host, "Cookie": f"{name}={value}"}
+            assert browser.get("session", headers=headers).status_code == status, (host, name)
 
 
 def test_where_it_is_not_offered_there_is_nothing(offering: Settings, settings: Settings, issuer: Issuer) -> None:
@@ -445,5 +524,9 @@ def test_a_client_needs_an_issuer_and_an_audience_and_a_public_url_is_one() -> N
     for wrong in ("ledger.example.com", "https://", "https://ledger.example.com/below", "https://a@b", "ftp://a"):
         with pytest.raises(ValidationError, match="public_url"):
             Settings(public_url=wrong)
+    for wrong in ("", "profile", "openid,profile", "openid2", " openid"):
+        with pytest.raises(ValidationError, match="oidc_login_scope"):
+            Settings(oidc_login_scope=wrong)
+    assert Settings(oidc_login_scope="profile openid email").oidc_login_scope
     whole = Settings(oidc_client_id=CLIENT, oidc_issuer="https://issuer.example", oidc_audience="ledger")
     assert SignIn.of(whole, Tokens.of(whole)) is not None

@@ -12,13 +12,12 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, Page, Response, expect, sync_playwright
 
-from execution_ledger.api.http.sign_in import CALLBACK
 from execution_ledger.infrastructure import Settings
 from support.chromium import FLAGS, find_chromium
 from support.day import Day
 from support.http_service import running
-from support.issuer import CLIENT, Issuer
 from support.postgres import Server
+from support.provider import PUBLIC, Provider
 
 from .axe import PHONE, WIDE
 
@@ -91,22 +90,34 @@ def secured(written: Path, tmp_path: Path) -> Iterator[tuple[str, str]]:
         yield address, url
 
 
-@pytest.fixture
-def issuer() -> Iterator[Issuer]:
-    """An issuer on another site: `localhost` is not `127.0.0.1` to a browser."""
-    issuer = Issuer("localhost")
-    yield issuer
-    issuer.close()
+@pytest.fixture(scope="session")
+def provider(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Provider]:
+    """Where people log in."""
+    provider = Provider(tmp_path_factory.mktemp("provider"))
+    yield provider
+    provider.stop()
 
 
 @pytest.fixture
-def offering(written: Path, tmp_path: Path, issuer: Issuer) -> Iterator[str]:
-    """The address of a service where people sign in at the issuer, over a copy."""
-    url = f"sqlite:///{shutil.copy(written, tmp_path / 'ledger.db')}"
-    oidc = {"oidc_issuer": issuer.url, "oidc_audience": "ledger", "oidc_client_id": CLIENT, "oidc_login_name": "Acme"}
-    issuer.person = {"sub": "olga", "ledger": "default", "scope": "read write"}
-    with running(settings_for(url, auth=True, key_cache=0.0, **oidc)) as address:
-        issuer.redirect_uris.add(address + CALLBACK)
+def offering_settings(written: Path, tmp_path: Path, provider: Provider) -> Settings:
+    """Settings of a service where people sign in there, over a copy."""
+    return settings_for(
+        f"sqlite:///{shutil.copy(written, tmp_path / 'ledger.db')}",
+        auth=True,
+        key_cache=0.0,
+        oidc_issuer=provider.issuer,
+        oidc_audience="ledger",
+        oidc_client_id=PUBLIC,
+        oidc_scope_claim="ledger_scopes",
+        oidc_actor_claim="preferred_username",
+        oidc_login_name="Acme",
+    )
+
+
+@pytest.fixture
+def offering(offering_settings: Settings) -> Iterator[str]:
+    """The address of that service."""
+    with running(offering_settings) as address:
         yield address
 
 

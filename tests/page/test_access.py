@@ -13,11 +13,9 @@ import httpx
 import pytest
 from playwright.sync_api import Page, expect
 
-from execution_ledger.api.http.sessions import COOKIE
 from execution_ledger.infrastructure import create_key, create_sync_engine, revoke_key
 from execution_ledger.infrastructure.short_transactions import short_transaction
 from support.day import CLOSE, RUNNING, WAITING
-from support.issuer import Issuer
 
 from .axe import check
 from .conftest import Open
@@ -111,70 +109,6 @@ def test_a_command_is_recorded_with_whose_session_it_is(open_page: Open, secured
     row = page.get_by_role("button", name=re.compile("approved"))
     expect(row).to_contain_text("olga")
     expect(row).to_contain_text("checked with the bank")
-
-
-@pytest.mark.parametrize(("theme", "phone"), [("light", False), ("dark", True)])
-def test_whoever_signs_in_comes_back_to_where_they_were(
-    open_page: Open, offering: str, issuer: Issuer, theme: str, phone: bool
-) -> None:
-    place = f"{offering}/run/{WAITING}?at=1"
-    page = open_page(place, theme=theme, phone=phone, expected=(401,), elsewhere=issuer.url)
-    link = page.get_by_role("link", name="Sign in with Acme")
-    expect(link).to_be_focused()
-    check(page)
-    page.keyboard.press("Enter")
-    page.get_by_role("link", name="Continue").click()
-    expect(page.get_by_role("heading", name="payout batch")).to_be_visible()
-    assert page.url == place
-    expect(page.locator(".who")).to_have_text("olga")
-    cookies = {each["name"]: each for each in page.context.cookies()}  # type: ignore[typeddict-item]
-    assert (list(cookies), cookies[COOKIE]["sameSite"], cookies[COOKIE]["httpOnly"]) == ([COOKIE], "Strict", True)
-    page.goto(f"{offering}/run/{WAITING}")
-    page.get_by_role("button", name="Approve").click()
-    dialog = page.get_by_role("dialog")
-    expect(dialog).to_contain_text("as done by olga")
-    dialog.get_by_label("Why").fill("checked with the bank")
-    dialog.get_by_role("button", name="Approve").click()
-    expect(page.locator(".run-title .status")).to_have_attribute("data-status", "running")
-    expect(page.get_by_role("button", name=re.compile("approved"))).to_contain_text("olga")
-    page.get_by_role("link", name="all runs").click()
-    expect(page.locator("[data-job]").first).to_be_visible()
-    page.get_by_role("button", name="Log out").click()
-    expect(link).to_be_visible()
-    page.reload()
-    expect(link).to_have_attribute("href", "/api/v1/session/oidc?next=%2F")
-
-
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_whoever_is_not_signed_in_is_told_why_and_may_try_again(
-    open_page: Open, offering: str, issuer: Issuer, theme: str
-) -> None:
-    page = open_page(f"{offering}/audit?actor=ada", theme=theme, expected=(401,), elsewhere=issuer.url)
-    link, alert = page.get_by_role("link", name="Sign in with Acme"), page.get_by_role("alert")
-    link.click()
-    page.get_by_role("link", name="Cancel").click()
-    expect(alert).to_contain_text("Your identity provider did not sign you in")
-    check(page)
-    issuer.person["ledger"] = None
-    link.click()
-    page.get_by_role("link", name="Continue").click()
-    expect(alert).to_contain_text("not for any ledger here")
-    told = {"expired": "took too long", "unavailable": "does not answer", "rejected": "was not accepted"}
-    for problem, text in told.items():
-        page.goto(f"{offering}/login?problem={problem}&next=%2Faudit%3Factor%3Dada")
-        expect(alert).to_contain_text(text)
-    page.goto(f"{offering}/login?problem=constructor&next=%2F%2Fevil.example")
-    expect(link).to_have_attribute("href", "/api/v1/session/oidc?next=%2F")
-    expect(alert).to_have_count(0)
-    page.goto(f"{offering}/login?problem=refused&next=%2Faudit%3Factor%3Dada")
-    issuer.person |= {"ledger": "default", "scope": "read audit"}
-    link.click()
-    page.get_by_role("link", name="Continue").click()
-    expect(page.locator(".audit-table")).to_be_visible()
-    assert page.url == f"{offering}/audit?actor=ada"
-    page.goto(f"{offering}/login?next=%2Fstatistics")
-    page.wait_for_url(f"{offering}/statistics")  # whoever is known already has nothing to do there
-    expect(page.get_by_role("heading", name="Statistics")).to_be_visible()
 
 
 def test_a_key_goes_on_to_the_same_place(open_page: Open, secured: tuple[str, str]) -> None:

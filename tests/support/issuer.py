@@ -1,4 +1,7 @@
-"""An OIDC issuer on this machine: its keys, tokens, and the authorization code flow, which it is strict about."""
+"""An OIDC issuer that says whatever a test wants: tokens and answers that no good one would give.
+
+It is strict about what it is told. For an issuer that others wrote see `support.provider`.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,6 @@ import threading
 from base64 import b64decode, urlsafe_b64encode
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
-from html import escape
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qsl, unquote_plus, urlencode, urlsplit
@@ -22,7 +24,7 @@ CLIENT = "ledger-page"
 class Issuer:
     """Listens until it is closed. What it does is told by its attributes."""
 
-    def __init__(self, host: str = "127.0.0.1") -> None:
+    def __init__(self) -> None:
         self.key = ec.generate_private_key(ec.SECP256R1())
         jwk = json.loads(jwt.algorithms.ECAlgorithm.to_jwk(self.key.public_key()))
         self.keys = {"keys": [jwk | {"kid": "one", "use": "sig", "alg": "ES256"}]}
@@ -40,9 +42,13 @@ class Issuer:
         """What the token endpoint answers in any case."""
         self.asked: list[dict[str, str]] = []
         """Forms that the token endpoint was sent."""
+        self.moved: set[str] = set()
+        """Paths that lead to the same below `/new`."""
+        self.authorized: list[str] = []
+        """Paths that came with the client's secret."""
         self._codes: dict[str, dict[str, str]] = {}
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        self.url = f"http://{host}:{self.server.server_port}"
+        self.url = f"http://127.0.0.1:{self.server.server_port}"
         self.document: dict[str, Any] = {
             "issuer": self.url,
             "jwks_uri": f"{self.url}/keys",
@@ -87,6 +93,8 @@ class Issuer:
         if authorization:
             kind, _, given = authorization.partition(" ")
             assert kind == "Basic"
+            if form.keys() & {"client_id", "client_secret"}:  # as Okta says it
+                return 401, {"error": "invalid_request", "error_description": "multiple client credentials"}
             client, _, secret = (unquote_plus(part) for part in b64decode(given).decode().partition(":"))
         if client != CLIENT or secret != self.secret:
             return 401, {"error": "invalid_client"}
@@ -109,21 +117,18 @@ class Issuer:
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
-                url = urlsplit(self.path)
+                if self._leads_on():
+                    return
+                url = urlsplit(self.path.removeprefix("/new"))
                 asked = dict(parse_qsl(url.query))
                 if url.path == "/.well-known/openid-configuration":
                     self._answer(200, issuer.document)
                 elif url.path == "/keys":
                     self._answer(200, issuer.keys)
-                elif url.path not in ("/authorize", "/agree", "/refuse"):
+                elif url.path not in ("/agree", "/refuse"):
                     self._answer(404, None)
                 elif (wrong := issuer._check(asked)) is not None:
                     self._answer(400, {"error": wrong})
-                elif url.path == "/authorize":
-                    ways = {"agree": "Continue", "refuse": "Cancel"}
-                    links = (f'<p><a href="/{way}?{escape(url.query)}">{text}</a></p>' for way, text in ways.items())
-                    page = f"<!doctype html><link rel=icon href='data:,'><title>Issuer</title>{''.join(links)}"
-                    self._send(200, page.encode(), "text/html")
                 elif url.path == "/agree":
                     self._redirect(issuer._agree(asked))
                 else:
@@ -132,8 +137,18 @@ class Issuer:
             def do_POST(self) -> None:
                 assert self.headers["Content-Type"] == "application/x-www-form-urlencoded"
                 body = self.rfile.read(int(self.headers["Content-Length"])).decode()
+                if self._leads_on():
+                    return
                 form = dict(parse_qsl(body)) if self.path == "/token" else {}
                 self._answer(*issuer._exchange(form, self.headers.get("Authorization", "")))
+
+            def _leads_on(self) -> bool:
+                if "Authorization" in self.headers:
+                    issuer.authorized.append(self.path)
+                if self.path not in issuer.moved:
+                    return False
+                self._redirect(f"/new{self.path}")
+                return True
 
             def _redirect(self, url: str) -> None:
                 self.send_response(302)
@@ -141,13 +156,10 @@ class Issuer:
                 self.end_headers()
 
             def _answer(self, status: int, body: Any) -> None:
-                self._send(status, json.dumps(body).encode(), "application/json")
-
-            def _send(self, status: int, body: bytes, kind: str) -> None:
                 self.send_response(status)
-                self.send_header("Content-Type", kind)
+                self.send_header("Content-Type", "application/json")
                 self.end_headers()
-                self.wfile.write(body)
+                self.wfile.write(json.dumps(body).encode())
 
             def log_message(self, *_: Any) -> None:
                 pass
