@@ -100,7 +100,7 @@ COMMANDS: dict[str, Case] = {
     "tail": Case("--after 0", "--type exploded", "--type: ", 2, stop="deleted"),
     "timeline": Case("nightly-1", "nobody", NOBODY),
     "verify": Case(
-        "", "--database sqlite:///events.ndjson", "The database refused: the file is no SQLite database; name", 3
+        "", "--database sqlite:///events.ndjson", "The database refused: the file is no SQLite database. Name", 3
     ),
     "webhooks add": Case("http://127.0.0.1:9/ --type failed", "mailto:ada", "url: begins neither with https:// nor "),
     "webhooks change": Case("{hook} --all-types", "nobody --all-types", NO_HOOK),

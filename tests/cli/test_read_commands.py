@@ -242,7 +242,7 @@ def test_an_empty_ledger(cli: Cli) -> None:
     ("url", "words"),
     [
         ("sqlite:///empty.db", "Run `execution-ledger migrate`"),
-        ("sqlite:///text.db", "no SQLite database; name another"),
+        ("sqlite:///text.db", "no SQLite database. Name another"),
         ("postgresql://127.0.0.1:1/x", "The database did not answer"),
     ],
 )
