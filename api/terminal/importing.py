@@ -49,6 +49,8 @@ Send = Callable[[list[Any]], Awaitable[list[str | None]]]
 def import_openlineage(settings: Settings, files: list[Path], *, json: bool) -> int:
     """Record them; 1 where some were refused."""
     for file in files:
+        if _is_input(file):
+            continue
         if file.is_dir():
             raise InvalidInput(field="FILE", problem=f"{file} is a folder", remedy="Name a file in it.")
         if not file.exists():  # a pipe is as good as a file
@@ -77,7 +79,9 @@ async def _import(settings: Settings, files: list[Path], refuse: Callable[[str, 
     async with _sender(settings) as send:
         with make_progress(*columns) as bar:
             for file in files:
-                task = bar.add_task(line(file.name), total=file.stat().st_size or None)
+                task = bar.add_task(
+                    line(Path(_name(file)).name), total=None if _is_input(file) else file.stat().st_size or None
+                )
                 for group in _groups(file):
                     well = [each for each in group if not isinstance(each.event, _Broken)]
                     answers = iter(await send([each.event for each in well]) if well else [])
@@ -91,6 +95,14 @@ async def _import(settings: Settings, files: list[Path], refuse: Callable[[str, 
     return done, refused
 
 
+def _is_input(file: Path) -> bool:
+    return str(file) == "-"
+
+
+def _name(file: Path) -> str:
+    return "standard input" if _is_input(file) else str(file)
+
+
 class _Broken(NamedTuple):
     reason: str
 
@@ -98,7 +110,7 @@ class _Broken(NamedTuple):
 def _groups(file: Path) -> Iterator[list[_Line]]:
     group: list[_Line] = []
     end = sent = 0
-    with file.open("rb") as lines:
+    with open(0 if _is_input(file) else file, "rb", closefd=not _is_input(file)) as lines:
         for number, text in enumerate(lines, 1):
             end += len(text)
             if not text.strip():
@@ -107,7 +119,7 @@ def _groups(file: Path) -> Iterator[list[_Line]]:
                 event: Any = msgspec.json.decode(text)
             except (ValueError, RecursionError) as error:
                 event = _Broken(f"it is not JSON: {error}")
-            group.append(_Line(f"{file}:{number}", event, end))
+            group.append(_Line(f"{_name(file)}:{number}", event, end))
             if len(group) == _GROUP or end - sent >= _BYTES:
                 yield group
                 group, sent = [], end
