@@ -89,8 +89,15 @@ def write_out(text: str, file: IO[str]) -> None:
 
 def leave_quietly() -> NoReturn:
     """End without a word: what is still buffered goes nowhere."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    discard(sys.stdout)
     raise typer.Exit(BROKEN_PIPE)
+
+
+def discard(stream: IO[str]) -> None:
+    """Let what is still buffered, and whatever follows, go nowhere: Python would complain of it at the end."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
 
 
 def make_console(*, stderr: bool = False) -> LedgerConsole:
