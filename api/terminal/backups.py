@@ -33,7 +33,8 @@ def export_ledger(settings: Settings, file: Path, *, overwrite: bool, json: bool
         raise UsageProblem("FILE", "a backup is no text for a terminal", "Name a file, as ledger.jsonl.gz.")
     from ..runtime import engine_for_threads
 
-    _prepare(settings, create=False)
+    with waiting("open"):
+        _prepare(settings, create=False)
     with engine_for_threads(settings) as engine, make_progress(*_COLUMNS) as bar:
         task = bar.add_task("write", total=None)
 
@@ -63,7 +64,8 @@ def import_ledger(settings: Settings, file: Path, *, json: bool) -> None:
     to_make = False
     database = check_folder(settings.database_url)
     try:
-        _prepare(settings, create=False)
+        with waiting("open"):
+            _prepare(settings, create=False)
     except (NothingRecorded, SchemaNotReady):
         if database is None:
             raise

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,7 +26,7 @@ from ..http.lineage import record_all
 from . import show_json
 from .answers import ImportedEvents, RefusedLine
 from .options import actor_of
-from .progress import make_progress
+from .progress import make_progress, waiting
 from .show_text import count, line, make_console
 
 _GROUP, _BYTES = 200, 4 * 1024**2
@@ -76,7 +76,9 @@ def import_openlineage(settings: Settings, files: list[Path], *, json: bool) -> 
 async def _import(settings: Settings, files: list[Path], refuse: Callable[[str, str], object]) -> tuple[int, int]:
     done = refused = 0
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
-    async with _sender(settings) as send:
+    async with AsyncExitStack() as stack:
+        with waiting("open"):
+            send = await stack.enter_async_context(_sender(settings))
         with make_progress(*columns) as bar:
             for file in files:
                 task = bar.add_task(
