@@ -123,12 +123,26 @@ def run(arguments: Sequence[str]) -> int:
         completion_init()
     try:
         status = app(list(arguments) or ["--help"], prog_name="execution-ledger", standalone_mode=False)
+        sys.stdout.flush()  # now, since at the end Python itself would tell of what could not be written
     except typer.Abort:
         return 130
+    except SystemExit as end:
+        if isinstance(end.__context__, BrokenPipeError):  # of rich, which prints the help
+            return _reader_left()
+        raise
+    except BrokenPipeError:
+        return _reader_left()
     except Exception as error:
         status, message = explain(error)
         print_error(message)
     return status if isinstance(status, int) else 0
+
+
+def _reader_left() -> int:
+    from .terminal.show_text import BROKEN_PIPE, discard
+
+    discard(sys.stdout)
+    return BROKEN_PIPE
 
 
 def main() -> None:

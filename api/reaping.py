@@ -5,10 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 
-from ..infrastructure import Reaped, reap_expired_leases
+from ..domain import LedgerBusy
+from ..infrastructure import Reaped, count_expired_leases, reap_expired_leases
+from ..infrastructure.connections import BUSY_TIMEOUT
 from ..infrastructure.stopwatch import Stopwatch
-from .runtime import Ledger
+from .runtime import Ledger, shorten_waits
 
+_TRY, _PAUSE = 1.0, 0.1
+"""Seconds that one try waits for another process that writes, and between two."""
 _LATE = 2.0
 """Seconds by which a pass may come too late before we take it that the machine was suspended, or its clock set."""
 
@@ -16,6 +20,26 @@ _LATE = 2.0
 def reap_once(ledger: Ledger, only: str | None = None) -> AsyncIterator[Reaped]:
     """One pass over the expired leases of all ledgers, or of one only."""
     return reap_expired_leases(ledger.engine, ledger.store, ledger=only, actor=ledger.settings.actor)
+
+
+async def reap_patiently(ledger: Ledger, only: str | None = None) -> AsyncIterator[Reaped]:
+    """One pass that waits for others who write, in short tries, between which it can be broken off."""
+    await shorten_waits(ledger, _TRY)
+    since = Stopwatch()
+    while True:
+        try:
+            async for reaped in reap_once(ledger, only):
+                yield reaped
+            return
+        except LedgerBusy:
+            if since.seconds > BUSY_TIMEOUT:
+                raise
+            await asyncio.sleep(_PAUSE)
+
+
+async def count_due(ledger: Ledger, only: str | None = None) -> int:
+    """How many leases a pass would look at."""
+    return await count_expired_leases(ledger.engine, ledger.store, ledger=only)
 
 
 async def reap_forever(

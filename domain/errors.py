@@ -155,9 +155,13 @@ class WriterClosed(LedgerError):
 
 
 class StoreError(LedgerError):
-    """The database refused: {problem}."""
+    """The database refused: {problem}. {remedy}"""
 
     problem: str
+    remedy: str
+
+    def __init__(self, *, problem: str, remedy: str = "Ask whoever runs it; its log may say more.", **_: Any) -> None:
+        super().__init__(problem=problem, remedy=remedy)
 
 
 class SchemaNotReady(LedgerError):

@@ -13,7 +13,7 @@ from .held_lease import HeldLease, LeaseKeeper, StoredLeases
 from .history_query import HistoryFilters
 from .leases import Lease, Leases
 from .mapper import LedgerMapper
-from .reaper import Reaped, reap_expired_leases
+from .reaper import Reaped, count_expired_leases, reap_expired_leases
 from .recorder import LedgerApplication, LedgerRecorder
 from .requests import Outcome, Request
 from .root import Root, compute_root
@@ -60,6 +60,7 @@ __all__ = [
     "check_schema",
     "compute_root",
     "configure_sqlite",
+    "count_expired_leases",
     "create_engine",
     "create_key",
     "create_schema",

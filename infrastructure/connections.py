@@ -9,9 +9,10 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, TypeVar
 
+import aiosqlite
 import sqlalchemy
 from sqlalchemy import Connection, Engine, event, make_url
 from sqlalchemy.engine import ExceptionContext
@@ -49,9 +50,29 @@ _T = TypeVar("_T")
 
 def create_engine(url: str, **options: Any) -> AsyncEngine:
     """An async engine for `sqlite:///file.db` or `postgresql://user@host/name`; options go to SQLAlchemy."""
-    engine = create_async_engine(_with_driver(url, _ASYNC), **_options(url, options))
+    options = _options(url, options)
+    if parse_url(url).get_backend_name() == "sqlite":
+        options["connect_args"] = {"async_creator_fn": _connect_sqlite} | options["connect_args"]
+    engine = create_async_engine(_with_driver(url, _ASYNC), **options)
     _configure(engine.sync_engine)
     return engine
+
+
+class _StoppedOnce(aiosqlite.Connection):
+    """A connection that can be given up.
+
+    Where a task is cancelled, SQLAlchemy stops its connection while it is being closed. To stop it once more, as
+    closing does at its end, would wait for ever for a thread that has ended.
+    """
+
+    def stop(self) -> asyncio.Future[Any] | None:
+        return super().stop() if self._running else None
+
+
+def _connect_sqlite(*arguments: Any, **options: Any) -> aiosqlite.Connection:
+    connection = _StoppedOnce(partial(sqlite3.connect, *arguments, **options), 64)
+    connection._thread.daemon = True  # as SQLAlchemy does with its own: a process that ends waits for no lock
+    return connection
 
 
 def create_sync_engine(url: str, **options: Any) -> Engine:

@@ -71,13 +71,13 @@ def _translate_sqlite(name: str, problem: str, error: Exception) -> LedgerError:
     if name in _FULL:
         return StoreFull(problem=problem)
     if name.startswith("SQLITE_READONLY"):
-        return StoreError(problem=f"{problem}; let this user write to the file and to its folder")
+        return StoreError(problem=problem, remedy="Let this user write to the file and to its folder.")
     if "no such table" in problem or "no such column" in problem:
         return SchemaNotReady(problem=f"The tables are missing or old ({problem})")
     if name == "SQLITE_NOTADB":
-        return StoreError(problem="the file is no SQLite database; name another one")
+        return StoreError(problem="the file is no SQLite database", remedy="Name another one.")
     if name.startswith("SQLITE_CORRUPT"):
-        return StoreError(problem=f"{problem}; restore it from a backup")
+        return StoreError(problem=problem, remedy="Restore it from a backup.")
     if name.startswith("SQLITE_IOERR"):
         return StoreUnavailable(problem=f"{problem}; its disk fails, or a quota is used up")
     if name.startswith("SQLITE_CANTOPEN"):

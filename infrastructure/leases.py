@@ -142,6 +142,14 @@ class Leases:
             statement = statement.where(or_(lease.ledger_id > after.ledger, later))
         return [Expired(*row) for row in connection.execute(statement)]
 
+    def count_expired(self, connection: Connection, *, ledger: str | None = None) -> int:
+        """How many leases are expired, of one ledger or of all."""
+        lease = execution_leases.c
+        statement = select(func.count()).select_from(execution_leases).where(lease.expires_at <= self.now(connection))
+        if ledger is not None:
+            statement = statement.where(lease.ledger_id == ledger)
+        return connection.execute(statement).scalar_one()
+
     def lock(
         self, connection: Connection, ledger: str, execution_id: UUID, *, skip_locked: bool = False
     ) -> Held | None:

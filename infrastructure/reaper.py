@@ -128,3 +128,8 @@ def reap_expired_leases(
 ) -> AsyncIterator[Reaped]:
     """One pass over the expired leases of a database, of one ledger or of all; tells of each as it goes."""
     return reap_all(partial(transact, engine), Leases(store), ledger=ledger, limit=limit, **context)
+
+
+async def count_expired_leases(engine: AsyncEngine, store: EventStore, *, ledger: str | None = None) -> int:
+    """How many a pass would find."""
+    return await transact(engine, lambda connection: Leases(store).count_expired(connection, ledger=ledger))

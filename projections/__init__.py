@@ -14,7 +14,7 @@ from .audit import (
     drop_text_index,
     mark_times,
 )
-from .backup import BackUp, Restored, back_up_to_file, restore
+from .backup import BackUp, Restored, WholeBackup, back_up_to_file, back_up_to_stream, check_backup, restore
 from .engine import Feed, Heads, Projection, ProjectionControl, ProjectionStatus, Projector, Quarantined, Subscription
 from .exports import EventExport, ExportProgress, Manifest, appearing, export_to_file, manifest_path
 from .ledger_names import ledger_names
@@ -132,9 +132,12 @@ __all__ = [
     "Times",
     "TouchedRun",
     "VerifyProgress",
+    "WholeBackup",
     "appearing",
     "apply_diff",
     "back_up_to_file",
+    "back_up_to_stream",
+    "check_backup",
     "create_text_index",
     "diff_rows",
     "drop_text_index",

@@ -8,7 +8,7 @@ import httpx
 import msgspec
 
 from ...domain import DuplicateJobId, LedgerError, StoreUnavailable
-from ..http.problem_kinds import ERRORS, TYPE_PREFIX
+from ..http.problem_kinds import ERRORS, TYPE_PREFIX, find_kind
 
 _MEMBERS = {"type", "title", "status", "detail"}
 _CLASSES: dict[str, type[LedgerError]] = {"duplicate-job-id": DuplicateJobId}
@@ -57,14 +57,18 @@ def problem_error(body: dict[str, Any]) -> LedgerError:
     name, detail = body["type"].removeprefix(TYPE_PREFIX), body["detail"]
     details = {member: value for member, value in body.items() if member not in _MEMBERS}
     kind = _CLASSES.get(name)
-    if kind is not None and kind is not LedgerError:
+    if kind is not None and find_kind(kind).detail is None:  # the error's own message, which ends with the remedy
         return kind.told(detail, details)
     told = detail if detail.endswith((".", "?", "!")) else f"{detail}."
     remedy = f" {body['remedy']}" if body.get("remedy") and body["remedy"] not in detail else ""
+    if kind is not None and kind is not LedgerError:
+        return kind.told(told + remedy, details)
     return ServiceError.told(told + remedy, details | {"status": body["status"], "title": body["title"]})
 
 
 def no_answer(error: httpx.TransportError, address: str) -> StoreUnavailable:
     """The error of a request that was not answered, however often it was sent."""
     problem = str(error).rstrip(".") or type(error).__name__
-    return StoreUnavailable.told(f"{address} does not answer: {problem}. Check the address.", {"problem": problem})
+    remedy = "Check the address."
+    message = f"{address} does not answer: {problem}. {remedy}"
+    return StoreUnavailable.told(message, {"problem": problem, "remedy": remedy})

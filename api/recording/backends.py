@@ -34,7 +34,7 @@ class Backend(Protocol):
         """Create the execution, start it and take its lease."""
         ...
 
-    async def shorten_waits(self) -> None:
+    async def began(self) -> None:
         """From now on tell soon that a write is not possible: whoever calls tries again."""
         ...
 
@@ -48,6 +48,7 @@ async def open_backend(settings: Settings, actor: str) -> AsyncIterator[Backend]
     """The service that the settings name, else the database."""
     if settings.url is None:
         async with open_ledger(settings) as ledger:
+            await shorten_waits(ledger, _BUSY_SECONDS)
             yield DatabaseBackend(ledger, actor)
         return
     from ..terminal.service_reader import open_client
@@ -73,9 +74,8 @@ class DatabaseBackend:
             await executions.transition(data["job_id"], "started")
             return await executions.take_lease(data["job_id"], holder=holder, ttl=ttl)
 
-    async def shorten_waits(self) -> None:
-        """From now on tell soon that another process writes."""
-        await shorten_waits(self._ledger, _BUSY_SECONDS)
+    async def began(self) -> None:
+        """That another process writes is told soon from the first write on, so that a signal need not wait for it."""
 
     @asynccontextmanager
     async def executions(self, *, together: bool) -> AsyncIterator[Any]:
@@ -109,7 +109,7 @@ class ServiceBackend:
             await executions.transition(job_id, "started", lease=lease)
         return lease
 
-    async def shorten_waits(self) -> None:
+    async def began(self) -> None:
         """From now on tell at once that there is no answer."""
         self._client.patience = 0
 

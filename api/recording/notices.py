@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 
 from rich.text import Text
 
 from ...domain import NoteLevel
+from ..terminal.progress import waiting
 from ..terminal.show_text import STATUS_STYLES, clean, duration, make_console, symbol
 from .writer import LedgerWriter
 
@@ -18,6 +19,10 @@ class Notices:
     def __init__(self, quiet: bool) -> None:
         self._quiet = quiet
         self._console = make_console(stderr=True)
+
+    def waiting(self, what: str) -> AbstractContextManager[None]:
+        """A bar, where the block takes longer than a second."""
+        return nullcontext() if self._quiet else waiting(what)
 
     def began(self, job_id: str) -> None:
         """Say what the run is called, so that others can look it up while it lasts."""

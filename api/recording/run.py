@@ -5,11 +5,15 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
 
+from ...domain import LedgerBusy
 from ...infrastructure import HeldLease, Settings
+from ...infrastructure.connections import BUSY_TIMEOUT
+from ...infrastructure.stopwatch import Stopwatch
+from ..runtime import sqlite_file
 from .arguments import Plan, Step
 from .backends import Backend, open_backend
 from .notices import Notices
@@ -44,16 +48,21 @@ async def record(plan: Plan, settings: Settings, actor: str) -> int:
     try:
         # From before the first event on: whatever is recorded as begun is also recorded as cancelled.
         with signals.installed():
-            async with open_backend(settings, actor) as backend:
-                job_id, lease, since = await _begin(plan, backend, settings.lease_ttl, signals)
+            async with AsyncExitStack() as stack:
+                with notices.waiting("open the ledger"):
+                    backend = await stack.enter_async_context(open_backend(settings, actor))
+                writing = f"wait for {_keeper_of(settings)}"
+                with notices.waiting(writing):
+                    job_id, lease, since = await _begin(plan, backend, settings.lease_ttl, signals)
                 notices.began(job_id)
-                await backend.shorten_waits()
+                await backend.began()
                 held = HeldLease(backend.keeper, lease, settings.lease_ttl, since)
                 async with held.kept():
                     writer = LedgerWriter(backend, job_id, lease)
                     run = Run(plan, settings, actor, job_id, writer, signals)
                     await run.execute()
-                    await writer.close(plan.ledger_wait, signals.unheard)
+                    with notices.waiting(writing):
+                        await writer.close(plan.ledger_wait, signals.unheard)
                 if not (len(writer) or writer.refused):  # else the ledger may not know how it ended: a reaper ends it
                     await held.release()
             notices.ended(job_id, run.status, run.duration, run.error, writer, run.lost_output)
@@ -65,8 +74,30 @@ async def record(plan: Plan, settings: Settings, actor: str) -> int:
     return NOT_RECORDED if lost and run.exit_code == 0 else run.exit_code
 
 
+def _keeper_of(settings: Settings) -> str:
+    """Whom a write waits for, where it takes long."""
+    if settings.url is not None:
+        return f"the service at {settings.url}"
+    file = sqlite_file(settings.database_url)
+    return "the database" if file is None else f"another process that writes to {file.name}"
+
+
 async def _begin(plan: Plan, backend: Backend, ttl: float, signals: Signals) -> Begun:
-    """Record the beginning; after a signal, a ledger that does not answer is waited for no longer than `grace`."""
+    """Record the beginning, which waits for others who write, until a signal comes."""
+    since = Stopwatch()
+    while True:
+        try:
+            return await _try_to_begin(plan, backend, ttl, signals)
+        except LedgerBusy:
+            if signals.received is not None:
+                raise SystemExit(128 + signals.received) from None
+            if since.seconds > BUSY_TIMEOUT:
+                raise
+            await asyncio.sleep(_TICK)
+
+
+async def _try_to_begin(plan: Plan, backend: Backend, ttl: float, signals: Signals) -> Begun:
+    """Once; after a signal, a ledger that does not answer is waited for no longer than `grace`."""
     beginning = asyncio.create_task(begin(plan, backend, ttl))
     signalled = asyncio.create_task(signals.unheard.wait())
     await asyncio.wait({beginning, signalled}, return_when=asyncio.FIRST_COMPLETED)

@@ -20,7 +20,7 @@ from ...infrastructure.moving import ColumnMapping, CrudImport, CrudTable, Impor
 from . import answers, show_json
 from .errors import UsageProblem
 from .options import actor_of
-from .progress import make_progress
+from .progress import make_progress, waiting
 from .show_text import count, line, make_console
 
 _COLORS = {"refused": "red", "went_on": "yellow", "assumed": "dim"}
@@ -56,7 +56,9 @@ def import_crud(settings: Settings, options: CrudOptions) -> int:
             told = f"{options.table} {row.id}: {_WORDS[row.kind]}: {line(row.problem)}"
             console.print(Text(told, _COLORS[row.kind]), soft_wrap=True)
 
-    with _source(options, id_column) as table:
+    with waiting("open"):
+        source = _source(options, id_column)
+    with source as table:
         mapping = ColumnMapping(
             table.columns,
             id_column=id_column,
@@ -109,7 +111,8 @@ def _ledger(settings: Settings, options: CrudOptions) -> Iterator[Engine]:
             pass
 
     try:
-        asyncio.run(prepare())
+        with waiting("open"):
+            asyncio.run(prepare())
     except (NothingRecorded, SchemaNotReady):
         if not options.dry_run:
             raise

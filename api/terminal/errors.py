@@ -108,6 +108,9 @@ def explain(error: Exception) -> tuple[int, str]:
 
 def print_error(message: str) -> None:
     """One line on the error stream."""
-    from .show_text import line
+    from .show_text import discard, line
 
-    print(f"error: {line(message)}", file=sys.stderr)
+    try:
+        print(f"error: {line(message)}", file=sys.stderr, flush=True)
+    except OSError:  # nobody reads it; the exit status still tells
+        discard(sys.stderr)

@@ -6,8 +6,10 @@ import asyncio
 import os
 import platform
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections import defaultdict
+from collections.abc import AsyncIterator, Iterator, Sequence
 from datetime import UTC, datetime
+from typing import Literal
 
 from rich.table import Table
 from rich.text import Text
@@ -18,7 +20,7 @@ from ...infrastructure import Settings
 from ...infrastructure.database_errors import translated
 from ...infrastructure.tables import execution_leases, ledgers
 from ...infrastructure.webhooks import list_endpoints
-from ...projections import ProjectionControl
+from ...projections import ProjectionControl, ProjectionStatus
 from ..runtime import PROJECTIONS, sqlite_file
 from . import show_json
 from .answers import Finding, Findings
@@ -79,9 +81,19 @@ def _examine(settings: Settings) -> Iterator[Finding]:
             yield from _leases(connection)
             yield from _webhooks(connection, settings.ledger)
             connection.rollback()
-            yield from _projections(ProjectionControl(engine, PROJECTIONS), settings.ledger)
+            yield from _projections(ProjectionControl(engine, PROJECTIONS).statuses(settings.ledger))
     except LedgerError as error:
-        yield Finding("database", "wrong", str(error))
+        yield _failed("database", "wrong", error, "Mend that, or restore it from a backup.")
+
+
+def _failed(subject: str, verdict: Literal["warning", "wrong"], error: LedgerError, otherwise: str) -> Finding:
+    """What an error tells, apart from the remedy that it ends with; `otherwise` where it knows none."""
+    template = (type(error).__doc__ or "").partition(". ")[2]
+    remedy = error.details.get("remedy") or template.format_map(defaultdict(str, error.details))
+    told = str(error)
+    if not remedy or not told.endswith(remedy):
+        return Finding(subject, verdict, told, error.details.get("remedy") or otherwise)
+    return Finding(subject, verdict, told.removesuffix(remedy).rstrip(" ."), remedy)
 
 
 def _python() -> Finding:
@@ -132,11 +144,15 @@ def _ledger(connection: Connection, name: str) -> Iterator[Finding]:
     head = ledgers.c
     size = connection.execute(select(head.size).where(head.ledger_id == name)).scalar()
     others = connection.execute(select(func.count()).select_from(ledgers).where(head.ledger_id != name)).scalar_one()
-    if size is None:
-        known = f"the database has {count(others, 'other ledger')}" if others else "nothing is recorded yet"
-        yield Finding("ledger", "warning", f"{name!r} is empty; {known}", "Is --ledger the one you mean?")
-    else:
-        yield Finding("ledger", "well", f"{name!r} has {count(size, 'event')}")
+    yield _size(
+        name, size or 0, f"the database has {count(others, 'other ledger')}" if others else "nothing is recorded yet"
+    )
+
+
+def _size(ledger: str, size: int, known: str) -> Finding:
+    if size:
+        return Finding("ledger", "well", f"{ledger!r} has {count(size, 'event')}")
+    return Finding("ledger", "warning", f"{ledger!r} is empty; {known}", "Is --ledger the one you mean?")
 
 
 def _leases(connection: Connection) -> Iterator[Finding]:
@@ -166,8 +182,8 @@ def _webhooks(connection: Connection, ledger: str) -> Iterator[Finding]:
             yield Finding(name, "well", f"{count(each.lag, 'event')} behind")
 
 
-def _projections(control: ProjectionControl, ledger: str) -> Iterator[Finding]:
-    for status in control.statuses(ledger):
+def _projections(statuses: Sequence[ProjectionStatus]) -> Iterator[Finding]:
+    for status in statuses:
         name = f"projection {status.projection}"
         if status.stopped:
             remedy = f"Mend what it failed of, then `execution-ledger projections --retry {status.projection}`."
@@ -192,15 +208,13 @@ async def _service(settings: Settings) -> AsyncIterator[Finding]:
             summary = await client.summary()
             took = time.monotonic() - began
             yield Finding("service", "well", f"{settings.url} answers in {took * 1000:.0f} ms")
-            yield Finding("ledger", "well", f"{summary.ledger!r} has {count(summary.size, 'event')}")
+            yield _size(summary.ledger, summary.size, "nothing is recorded yet")
             try:
                 statuses = await client.projections()
             except LedgerError as error:
-                yield Finding("projections", "warning", str(error), "Ask with a key of the scope admin to see them.")
+                yield _failed("projections", "warning", error, "Ask with a key of the scope admin to see them.")
                 return
-            for status in statuses:
-                wrong = status.stopped
-                told = f"stopped: {status.error}" if wrong else f"{count(status.lag, 'event')} behind"
-                yield Finding(f"projection {status.projection}", "wrong" if wrong else "well", told)
+            for finding in _projections(statuses):
+                yield finding
     except LedgerError as error:
-        yield Finding("service", "wrong", str(error))
+        yield _failed("service", "wrong", error, "Check the address, and look into the service's log.")

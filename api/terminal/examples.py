@@ -37,6 +37,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "import openlineage": (
         "import openlineage events.ndjson",
         "import openlineage *.ndjson --url http://127.0.0.1:8470",
+        "import openlineage - < events.ndjson",
     ),
     "keys": ("keys create nightly --scope read --scope write", "keys list"),
     "keys create": ("keys create nightly --scope read --scope write --days 90",),

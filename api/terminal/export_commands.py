@@ -80,7 +80,12 @@ def events(
 @exports.command("ledger")
 def ledger_(
     ctx: typer.Context,
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="Where to, as `ledger.jsonl.gz`.", show_default=False)],
+    file: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FILE", help="Where to, as `ledger.jsonl.gz`. `-`: standard output.", show_default=False
+        ),
+    ],
     overwrite: Overwrite = False,
     json: Json = False,
     database: Database = None,

@@ -26,7 +26,10 @@ def _imports() -> None:
 def openlineage(
     ctx: typer.Context,
     files: Annotated[
-        list[Path], typer.Argument(metavar="FILE...", help="RunEvents, one JSON object a line.", show_default=False)
+        list[Path],
+        typer.Argument(
+            metavar="FILE...", help="RunEvents, one JSON object a line. `-`: standard input.", show_default=False
+        ),
     ],
     json: Json = False,
     database: Database = None,
@@ -47,7 +50,10 @@ def openlineage(
 @imports.command("ledger")
 def ledger_(
     ctx: typer.Context,
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="What `export ledger` wrote.", show_default=False)],
+    file: Annotated[
+        Path,
+        typer.Argument(metavar="FILE", help="What `export ledger` wrote. `-`: standard input.", show_default=False),
+    ],
     json: Json = False,
     database: Database = None,
 ) -> None:

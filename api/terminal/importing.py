@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,7 +26,7 @@ from ..http.lineage import record_all
 from . import show_json
 from .answers import ImportedEvents, RefusedLine
 from .options import actor_of
-from .progress import make_progress
+from .progress import make_progress, waiting
 from .show_text import count, line, make_console
 
 _GROUP, _BYTES = 200, 4 * 1024**2
@@ -49,6 +49,8 @@ Send = Callable[[list[Any]], Awaitable[list[str | None]]]
 def import_openlineage(settings: Settings, files: list[Path], *, json: bool) -> int:
     """Record them; 1 where some were refused."""
     for file in files:
+        if _is_input(file):
+            continue
         if file.is_dir():
             raise InvalidInput(field="FILE", problem=f"{file} is a folder", remedy="Name a file in it.")
         if not file.exists():  # a pipe is as good as a file
@@ -74,10 +76,14 @@ def import_openlineage(settings: Settings, files: list[Path], *, json: bool) -> 
 async def _import(settings: Settings, files: list[Path], refuse: Callable[[str, str], object]) -> tuple[int, int]:
     done = refused = 0
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
-    async with _sender(settings) as send:
+    async with AsyncExitStack() as stack:
+        with waiting("open"):
+            send = await stack.enter_async_context(_sender(settings))
         with make_progress(*columns) as bar:
             for file in files:
-                task = bar.add_task(line(file.name), total=file.stat().st_size or None)
+                task = bar.add_task(
+                    line(Path(_name(file)).name), total=None if _is_input(file) else file.stat().st_size or None
+                )
                 for group in _groups(file):
                     well = [each for each in group if not isinstance(each.event, _Broken)]
                     answers = iter(await send([each.event for each in well]) if well else [])
@@ -91,6 +97,14 @@ async def _import(settings: Settings, files: list[Path], refuse: Callable[[str, 
     return done, refused
 
 
+def _is_input(file: Path) -> bool:
+    return str(file) == "-"
+
+
+def _name(file: Path) -> str:
+    return "standard input" if _is_input(file) else str(file)
+
+
 class _Broken(NamedTuple):
     reason: str
 
@@ -98,7 +112,7 @@ class _Broken(NamedTuple):
 def _groups(file: Path) -> Iterator[list[_Line]]:
     group: list[_Line] = []
     end = sent = 0
-    with file.open("rb") as lines:
+    with open(0 if _is_input(file) else file, "rb", closefd=not _is_input(file)) as lines:
         for number, text in enumerate(lines, 1):
             end += len(text)
             if not text.strip():
@@ -107,7 +121,7 @@ def _groups(file: Path) -> Iterator[list[_Line]]:
                 event: Any = msgspec.json.decode(text)
             except (ValueError, RecursionError) as error:
                 event = _Broken(f"it is not JSON: {error}")
-            group.append(_Line(f"{file}:{number}", event, end))
+            group.append(_Line(f"{_name(file)}:{number}", event, end))
             if len(group) == _GROUP or end - sent >= _BYTES:
                 yield group
                 group, sent = [], end

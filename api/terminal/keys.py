@@ -16,6 +16,7 @@ from ...infrastructure.event_store import utc_now
 from ...infrastructure.short_transactions import short_transaction
 from . import answers, show_json
 from .opened import opened
+from .progress import waiting
 from .show_text import GAP, giving_way, line, local_time, make_console
 
 _T = TypeVar("_T")
@@ -61,7 +62,7 @@ def revoke_and_show(settings: Settings, key_id: str, *, json: bool) -> None:
 
 def show_keys(settings: Settings, *, json: bool) -> None:
     """A line for each, the newest last."""
-    with opened(settings) as engine, translated(), engine.connect() as connection:
+    with waiting("keys"), opened(settings) as engine, translated(), engine.connect() as connection:
         found = list_keys(connection, settings.ledger)
     now = utc_now()
     if json:
@@ -118,5 +119,5 @@ def _plain(key: ApiKey) -> answers.Key:
 
 
 def _write(settings: Settings, work: Callable[[Connection], _T]) -> _T:
-    with opened(settings) as engine, translated(), short_transaction(engine) as connection:
+    with waiting("keys"), opened(settings) as engine, translated(), short_transaction(engine) as connection:
         return work(connection)

@@ -6,17 +6,32 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn, TimeElapsedColumn
+
+from .show_text import hide_bar, make_console, show_bar
 
 _LONG = 1.0
 """Seconds after which somebody who waits should see that something is done."""
 
 
+class _Bar(Progress):
+    """Lines that are printed meanwhile stand above it."""
+
+    def start(self) -> None:
+        super().start()
+        if not self.disable:
+            show_bar(self.console)
+
+    def stop(self) -> None:
+        hide_bar(self.console)
+        super().stop()
+
+
 def make_progress(*columns: ProgressColumn) -> Progress:
     """A context; where the error stream is no terminal, nothing is shown."""
-    console = Console(stderr=True)
-    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+    console = make_console(stderr=True)
+    # rich would send the output to the terminal that the bar is at, also where it goes into a pipe or a file.
+    return _Bar(*columns, console=console, transient=True, disable=not console.is_terminal, redirect_stdout=False)
 
 
 @contextmanager

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
-from contextlib import nullcontext
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 from datetime import datetime
 from typing import Any, NamedTuple, TypeVar
 
@@ -206,6 +206,21 @@ async def numbers_of(statistics: Any, window: Window) -> Numbers:
     return Numbers(window, whole, groups, truncated, reasons, longest)
 
 
+@asynccontextmanager
+async def _reader(settings: Settings) -> AsyncIterator[Reader]:
+    if settings.url is None:
+        from ..runtime import open_ledger
+        from .database_reader import DatabaseReader
+
+        async with open_ledger(settings, create=False) as ledger, ledger.sessions() as session:
+            yield DatabaseReader(ledger, session)
+        return
+    from .service_reader import ServiceReader, open_client
+
+    async with open_client(settings) as client:
+        yield ServiceReader(client)
+
+
 def run(settings: Settings, read: Callable[[Reader], Awaitable[_T]], *, shows: bool = False) -> _T:
     """Open the ledger, or call the service, read, close. A database that is missing is not made.
 
@@ -213,16 +228,10 @@ def run(settings: Settings, read: Callable[[Reader], Awaitable[_T]], *, shows: b
     """
 
     async def reading() -> _T:
-        if settings.url is None:
-            from ..runtime import open_ledger
-            from .database_reader import DatabaseReader
-
-            async with open_ledger(settings, create=False) as ledger, ledger.sessions() as session:
-                return await read(DatabaseReader(ledger, session))
-        from .service_reader import ServiceReader, open_client
-
-        async with open_client(settings) as client:
-            return await read(ServiceReader(client))
+        async with AsyncExitStack() as stack:
+            with waiting("open") if shows else nullcontext():
+                reader = await stack.enter_async_context(_reader(settings))
+            return await read(reader)
 
     with nullcontext() if shows else waiting("read"):
         return asyncio.run(reading())

@@ -41,8 +41,11 @@ def reap(
     only = settings.ledger if ledger or (ctx.find_root().obj or Given()).ledger else None
     import asyncio
 
-    from ..reaping import reap_forever, reap_once
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+
+    from ..reaping import count_due, reap_forever, reap_patiently
     from ..runtime import open_ledger
+    from .progress import make_progress
     from .show_reaped import ReapedLines
 
     lines = ReapedLines(settings.ledger, json=json)
@@ -51,8 +54,13 @@ def reap(
         async with open_ledger(settings, create=False) as opened:
             if watch:
                 await reap_forever(opened, lines.add, lambda error: print_error(explain(error)[1]), only)
-            async for reaped in reap_once(opened, only):
-                lines.add(reaped)
+            columns = (TextColumn("leases"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+            with make_progress(*columns) as bar:
+                task = bar.add_task("", total=None)
+                bar.update(task, total=await count_due(opened, only))
+                async for reaped in reap_patiently(opened, only):
+                    lines.add(reaped)
+                    bar.advance(task)
         lines.close()
 
     asyncio.run(run())

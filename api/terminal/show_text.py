@@ -57,11 +57,13 @@ class LedgerConsole(Console):
     """A console that leaves quietly when its reader does, and pads no lines that nobody looks at."""
 
     def print(self, *objects: Any, **options: Any) -> None:
-        """Print as ever; where there is no terminal, without spaces at the ends of lines."""
-        if self.is_terminal:
-            super().print(*objects, **options)
-        else:
+        """Print as ever, above a bar that is shown; where there is no terminal, without spaces at the ends of lines."""
+        if not self.is_terminal:
             write_out(self.text(*objects, **options), self.file)
+        elif _bars and _bars[-1] is not self:
+            _bars[-1].print(*objects, **options)
+        else:
+            super().print(*objects, **options)
 
     def text(self, *objects: Any, **options: Any) -> str:
         """What would be printed."""
@@ -76,8 +78,26 @@ class LedgerConsole(Console):
         leave_quietly()
 
 
+_bars: list[Console] = []
+"""Where a bar is shown now: lines on the same terminal would run into it."""
+
+
+def show_bar(console: Console) -> None:
+    """From now on, print above a bar on this console."""
+    _bars.append(console)
+
+
+def hide_bar(console: Console) -> None:
+    """There is no bar any more."""
+    if console in _bars:
+        _bars.remove(console)
+
+
 def write_out(text: str, file: IO[str]) -> None:
     """Write it all, or leave quietly."""
+    if _bars and file.isatty():
+        _bars[-1].print(Text(text.removesuffix("\n")), soft_wrap=True)
+        return
     try:
         # In pieces: where the output is unbuffered, a long write that a closing pipe cut short would tell nobody.
         for at in range(0, len(text), _PIECE):
@@ -89,8 +109,15 @@ def write_out(text: str, file: IO[str]) -> None:
 
 def leave_quietly() -> NoReturn:
     """End without a word: what is still buffered goes nowhere."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    discard(sys.stdout)
     raise typer.Exit(BROKEN_PIPE)
+
+
+def discard(stream: IO[str]) -> None:
+    """Let what is still buffered, and whatever follows, go nowhere: Python would complain of it at the end."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
 
 
 def make_console(*, stderr: bool = False) -> LedgerConsole:

@@ -69,10 +69,11 @@ def rebuild_and_show(settings: Settings, projection: str, *, check: bool, keep: 
         report = rebuild.report()
         if not json:
             _show_report(console, report)
-        if not check:
-            rebuild.swap()
-        if check or not keep:
-            rebuild.finish()
+        with waiting(projection):
+            if not check:
+                rebuild.swap()
+            if check or not keep:
+                rebuild.finish()
     if json:
         _show_outcome(settings, projection, "checked" if check else "kept" if keep else "swapped in", report)
     elif not check:
@@ -84,7 +85,7 @@ def rebuild_and_show(settings: Settings, projection: str, *, check: bool, keep: 
 def end_rebuild(settings: Settings, projection: str, *, roll_back: bool, json: bool) -> int:
     """Roll back what was swapped in, or forget what it replaced."""
     left = None
-    with opened(settings) as engine:
+    with waiting(projection), opened(settings) as engine:
         rebuild = _rebuild(engine, settings, projection)
         if roll_back:
             left = rebuild.roll_back()

@@ -81,7 +81,10 @@ class Committer:
                 return [error] * len(requests)
             except LedgersMissing as error:
                 if missing_before == error.ledgers:
-                    raise StoreError(problem="rows that were locked did not stay as they were read") from error
+                    raise StoreError(
+                        problem="rows that were locked did not stay as they were read",
+                        remedy="Let nothing but execution-ledger write to its tables.",
+                    ) from error
                 missing = missing_before = error.ledgers
                 continue
             except UniqueViolation as error:

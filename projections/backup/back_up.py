@@ -47,12 +47,16 @@ def back_up_to_file(
 
     The file appears whole under its name, or not at all.
     """
-    check_ledger(ledger)
     with appearing(Path(path), overwrite=overwrite, private=True) as file:
-        return _write(engine, file, ledger, on_progress or (lambda done, size: None))
+        return back_up_to_stream(engine, file, ledger=ledger, on_progress=on_progress)
 
 
-def _write(engine: Engine, file: BinaryIO, ledger: str, tell: Callable[[int, int], object]) -> BackUp:
+def back_up_to_stream(
+    engine: Engine, file: BinaryIO, *, ledger: str = "default", on_progress: Callable[[int, int], object] | None = None
+) -> BackUp:
+    """The same into a file that is open. What is cut off there is refused when it is read."""
+    tell = on_progress or (lambda done, size: None)
+    check_ledger(ledger)
     with translated(), engine.connect() as connection:
         head = connection.execute(select(ledgers).where(ledgers.c.ledger_id == ledger)).one_or_none()
     if head is None:

@@ -99,8 +99,8 @@ class Beside(msgspec.Struct, frozen=True, array_like=True, tag_field="line", tag
         if table is None or self.values.keys() | {"ledger_id"} != set(table.columns.keys()):
             raise InvalidInput(
                 field="FILE",
-                problem=f"it has rows of {self.table} that this version does not know",
-                remedy="Upgrade execution-ledger.",
+                problem=f"rows of {self.table} are not as this version knows them",
+                remedy="Take one that is whole, or upgrade execution-ledger.",
             )
         try:
             values = {name: _from_json(table.c[name].type, value) for name, value in self.values.items()}
@@ -127,19 +127,20 @@ Line = Header | Event | Token | Beside | End
 def check_event(ledger: str, position: int, arrival: Arrival) -> None:
     """Refuse an event that is not as it was appended, or that cannot be loaded."""
     row, id, key, _ = arrival
-    kind = EXECUTION_CATALOG.find(row.type, row.schema_version)
-    if row.version == 1 and not _names(ledger, row, id, key, decode_payload(kind, row.schema_version, row.data)):
-        raise InvalidInput(
-            field="FILE",
-            problem=f"event {position} of ledger {ledger!r} begins an execution that has lost its number or its key",
-            remedy="`execution-ledger verify` shows what is wrong with the ledger.",
-        )
+    # First, since what is not as it was may be of no type that there is, or no JSON.
     intact = row.data is None or row.payload_digest == payload_digest(row.salt or b"", row.data.encode())
     if not intact or row.leaf_hash != leaf_hash(ledger, row):
         raise InvalidInput(
             field="FILE",
             problem=f"event {position} of ledger {ledger!r} does not have the hashes that it was appended with",
             remedy="Somebody or something changed it; `execution-ledger verify --hashes` shows all such events.",
+        )
+    kind = EXECUTION_CATALOG.find(row.type, row.schema_version)
+    if row.version == 1 and not _names(ledger, row, id, key, decode_payload(kind, row.schema_version, row.data)):
+        raise InvalidInput(
+            field="FILE",
+            problem=f"event {position} of ledger {ledger!r} begins an execution that has lost its number or its key",
+            remedy="`execution-ledger verify` shows what is wrong with the ledger.",
         )
 
 

@@ -8,6 +8,7 @@ import tracemalloc
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -17,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 from execution_ledger.domain import InvalidInput, LedgerBusy
 from execution_ledger.infrastructure import ExecutionRepository, GroupWriter, compute_root, list_keys, revoke_key
 from execution_ledger.infrastructure.tables import execution_streams, metadata
-from execution_ledger.projections import Restored, back_up_to_file, restore, verify
+from execution_ledger.projections import Restored, back_up_to_file, check_backup, restore, verify
 from execution_ledger.projections.backup import restoring
 from support import Database
 from support.stories import write_stories
@@ -204,6 +205,26 @@ async def test_a_damaged_file_is_refused_before_anything_is_written(
     with pytest.raises(InvalidInput, match=problem):
         restore(sqlite_target, tmp_path / "spoiled.gz")
     assert not any(contents(sqlite_target).values())
+
+
+@pytest.mark.store("sqlite")
+async def test_whatever_bit_was_turned_is_told_as_damage(ledger: GroupWriter, source: Engine, tmp_path: Path) -> None:
+    back_up_to_file(source, tmp_path / "ledger.gz")
+    packed = (tmp_path / "ledger.gz").read_bytes()
+    text, random = gzip.decompress(packed), Random(1)
+    header = 10  # of gzip: its time, say, is nobody's loss
+    for _ in range(300):
+        (tmp_path / "turned.gz").write_bytes(packed[:header] + turned(packed[header:], random))
+        with pytest.raises(InvalidInput, match=r"^FILE: turned\.gz "):
+            check_backup(tmp_path / "turned.gz")
+        (tmp_path / "turned.gz").write_bytes(gzip.compress(turned(text, random), 1))
+        with pytest.raises(InvalidInput, match=r"^FILE: turned\.gz .*(Take one|Name a file|Upgrade|Restore one)"):
+            check_backup(tmp_path / "turned.gz")
+
+
+def turned(text: bytes, random: Random) -> bytes:
+    at = random.randrange(len(text))
+    return text[:at] + bytes([text[at] ^ 1 << random.randrange(8)]) + text[at + 1 :]
 
 
 async def test_a_ledger_of_other_events_is_not_restored_over(

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import shutil
+import sqlite3
 import time
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
+from alembic.command import upgrade
 from sqlalchemy import select
 
 from execution_ledger.infrastructure import GroupWriter, create_sync_engine, migrate
+from execution_ledger.infrastructure.schema import REVISIONS, _config
 from execution_ledger.infrastructure.tables import ledgers
 from execution_ledger.projections import LedgerQueries
 from support import Database
@@ -61,6 +67,102 @@ def test_a_file_that_is_there_is_not_replaced_unasked(cli: Cli) -> None:
         "error: FILE: nowhere.gz cannot be read: No such file or directory. Name a file that is there.\n"
     )
     assert cli.text("import", "ledger", "ledger.db", status=1).startswith("error: FILE: ledger.db is damaged")
+
+
+def test_a_ledger_goes_through_a_pipe(cli_on_both: Cli, tmp_path: Path) -> None:
+    write(cli_on_both, three_runs)
+    for environment in ({}, {"PYTHONUNBUFFERED": "1"}):
+        ran = cli_on_both.run("export", "ledger", "-", **environment)
+        told = f"12 events, root {cli_on_both.ask(root)}\n"
+        assert (ran.returncode, ran.stderr.decode()) == (0, f"the output holds ledger 'default': {told}")
+    for name in ("-", "/dev/stdin"):
+        other = Cli(f"sqlite:///{tmp_path}/{len(name)}.db", tmp_path)
+        loaded = other.run("import", "ledger", name, "--json", input=ran.stdout)
+        assert (loaded.returncode, loaded.stderr) == (0, b"")
+        assert other.ask(root) == cli_on_both.ask(root)
+        assert json.loads(other.run("import", "ledger", name, "--json", input=ran.stdout).stdout)["loaded"] == 0
+        cut = other.run("import", "ledger", name, input=ran.stdout[:-20])
+        assert cut.returncode == 1
+        known = "standard input" if name == "-" else "stdin"
+        assert cut.stderr.decode().startswith(f"error: FILE: {known} is cut off after line ")
+    assert cli_on_both.text("export", "ledger", "-", "--json", status=2).startswith("error: --json: the output is ")
+    ended, seen = cli_on_both.terminal("export", "ledger", "-")
+    assert (ended, seen) == (2, "error: FILE: a backup is no text for a terminal. Name a file, as ledger.jsonl.gz.\n")
+
+
+def test_a_backup_whose_reader_goes_away_ends_without_a_word(large: Path) -> None:
+    cli = Cli(f"sqlite:///{large.parent}/ledger.db", large.parent)
+    process = cli.start("export", "ledger", "-")
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdout.read(10)
+    process.stdout.close()
+    assert process.wait(30) == 141
+    with process.stderr:
+        assert process.stderr.read() == b""
+
+
+DAMAGES: dict[str, tuple[Callable[[bytes], bytes], str]] = {
+    "nothing in it": (lambda whole: b"", "is no backup of a ledger"),
+    "cut in its first line": (lambda whole: whole[:30], "is cut off after line 0"),
+    "cut in the middle": (lambda whole: whole[: len(whole) // 2], "is cut off after line "),
+    "without its last byte": (lambda whole: whole[:-1], "is cut off after line "),
+    "a bit in the middle": (lambda whole: flipped(whole, len(whole) // 2), ""),
+    "a bit of its checksum": (lambda whole: flipped(whole, len(whole) - 6), "is damaged after line "),
+}
+
+
+def flipped(whole: bytes, at: int) -> bytes:
+    return whole[:at] + bytes([whole[at] ^ 4]) + whole[at + 1 :]
+
+
+def migrate_to(url: str, revision: str) -> None:
+    """As an older version did."""
+    engine = create_sync_engine(url)
+    with engine.begin() as connection:
+        config = _config()
+        config.attributes["connection"] = connection
+        upgrade(config, revision)
+    engine.dispose()
+
+
+def contents(cli: Cli) -> list[str]:
+    """All that a database on SQLite holds."""
+    with closing(sqlite3.connect(cli.folder / "ledger.db")) as database:
+        return list(database.iterdump())
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize("before", ["no database", "an old one", "an empty one", "a first part", "all of it"])
+def test_nothing_becomes_of_a_damaged_backup(cli: Cli, damage: str, before: str) -> None:
+    source = cli.folder / "source"
+    source.mkdir()
+    origin = Cli(f"sqlite:///{source}/ledger.db", source)
+    migrate(origin.url)
+    write(origin, lambda runs: runs.create_execution({"job_id": "first"}))
+    if before in ("a first part", "all of it"):
+        if before == "all of it":
+            write(origin, three_runs)
+        shutil.copy(source / "ledger.db", cli.folder)
+    write(origin, lambda runs: runs.create_execution({"job_id": "last"}))
+    if before == "an empty one":
+        migrate(cli.url)
+    elif before == "an old one":
+        migrate_to(cli.url, REVISIONS[-2])
+    spoil, problem = DAMAGES[damage]
+    assert origin.run("export", "ledger", "../all.gz").returncode == 0
+    (cli.folder / "spoiled.gz").write_bytes(spoil((cli.folder / "all.gz").read_bytes()))
+    there = {path.name for path in cli.folder.iterdir()}
+    held = contents(cli) if "ledger.db" in there else None
+
+    ran = cli.run("import", "ledger", "spoiled.gz")
+    assert (ran.returncode, ran.stdout) == (1, b"")
+    assert ran.stderr.decode().startswith("error: FILE: spoiled.gz ")
+    assert problem in ran.stderr.decode()
+    assert {path.name for path in cli.folder.iterdir()} == there
+    assert held is None or contents(cli) == held
+    assert cli.run("import", "ledger", "all.gz").returncode == 0, "the whole one does"
+    assert cli.ask(root) == origin.ask(root)
 
 
 def write_to_new(cli: Cli) -> None:

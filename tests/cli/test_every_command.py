@@ -32,6 +32,7 @@ from execution_ledger.api.terminal.examples import EXAMPLES
 from execution_ledger.api.terminal.places import calls_services, why_database
 from execution_ledger.infrastructure import create_sync_engine, migrate
 from execution_ledger.infrastructure.tables import execution_leases, webhook_dead_letters
+from support import forked
 from support.json_answers import check_answer
 from support.receiver import LOOPBACK
 
@@ -100,7 +101,7 @@ COMMANDS: dict[str, Case] = {
     "tail": Case("--after 0", "--type exploded", "--type: ", 2, stop="deleted"),
     "timeline": Case("nightly-1", "nobody", NOBODY),
     "verify": Case(
-        "", "--database sqlite:///events.ndjson", "The database refused: the file is no SQLite database; name", 3
+        "", "--database sqlite:///events.ndjson", "The database refused: the file is no SQLite database. Name", 3
     ),
     "webhooks add": Case("http://127.0.0.1:9/ --type failed", "mailto:ada", "url: begins neither with https:// nor "),
     "webhooks change": Case("{hook} --all-types", "nobody --all-types", NO_HOOK),
@@ -115,6 +116,7 @@ COMMANDS: dict[str, Case] = {
     "webhooks show": Case("{hook}", "nobody", NO_HOOK),
     "webhooks test": Case("{hook}", "nobody", NO_HOOK, status=1),
 }
+SHELLS = ("bash", "zsh", "fish")
 WITHOUT_JSON = {"completion": "prints a script", "record": "prints what its command prints"}
 PATHS = {path: command for path, command in commands() if not hasattr(command, "commands")}
 GROUPS = {path: command for path, command in commands() if hasattr(command, "commands")}
@@ -269,6 +271,46 @@ def check_refusal(ran: subprocess.CompletedProcess[bytes], case: Case) -> None:
 
 def test_every_command_is_run_here() -> None:
     assert COMMANDS.keys() == PATHS.keys()
+
+
+def without_reader(cli: Cli, *arguments: str, stream: int = 1, **env: str) -> tuple[int, bytes]:
+    """Exit status, and what the other stream told, where whoever read this one (output or errors) went away."""
+    (gone, written), (told, tells) = os.pipe(), os.pipe()
+    os.close(gone)
+    with open(os.devnull, "rb") as nothing:
+        streams = [nothing.fileno(), written, tells] if stream == 1 else [nothing.fileno(), tells, written]
+        process = forked.start(arguments, cli.folder, cli.environment(**env), streams)
+    os.close(written)
+    os.close(tells)
+    with open(told, "rb") as other:
+        seen = other.read()
+    return process.wait(60), seen
+
+
+PRINTS = ["", "--help", "--version", "import", "record --help", *(f"completion {each}" for each in SHELLS)]
+
+
+@pytest.mark.parametrize("arguments", PRINTS)
+def test_help_whose_reader_went_away_ends_without_a_word(cli: Cli, arguments: str) -> None:
+    assert without_reader(cli, *arguments.split()) == (141, b"")
+    if not arguments.startswith("import"):  # a whole Python, which takes half a second
+        assert without_reader(cli, *arguments.split(), PYTHONUNBUFFERED="1") == (141, b"")
+
+
+SILENT = {"export events", "export ledger", "import ledger", "record", "serve"}
+"""Commands that have nothing to say on the output, where all is well."""
+
+
+def test_each_whose_reader_went_away_ends_without_a_word(desk: Desk) -> None:
+    if desk.path in SILENT:
+        return
+    ended, told = without_reader(desk.copy("gone"), *desk.words(desk.case.good))
+    assert (ended, told) == (141, b"")
+
+
+def test_an_error_that_nobody_reads_has_its_exit_status(desk: Desk) -> None:
+    ended, out = without_reader(desk.copy("bad"), *desk.words(desk.case.bad), stream=2)
+    assert (ended, out) == (desk.case.bad_status, b"")
 
 
 def test_every_command_prints_json_or_has_a_reason_not_to() -> None:

@@ -65,8 +65,16 @@ def test_the_order_of_the_file_is_that_of_the_events(cli_on_both: Cli) -> None:
 
 def test_lines_may_come_from_a_pipe(cli_anywhere: Cli) -> None:
     lines = "\n".join(events(2)).encode()
-    ran = cli_anywhere.run("import", "openlineage", "/dev/stdin", input=lines)
-    assert (ran.returncode, ran.stderr) == (0, b"6 events recorded\n")
+    for name in ("/dev/stdin", "-"):
+        ran = cli_anywhere.run("import", "openlineage", name, input=lines)
+        assert (ran.returncode, ran.stderr) == (0, b"6 events recorded\n")
+        assert cli_anywhere.json("ledger")["executions"] == 2
+    (cli_anywhere.folder / "more.ndjson").write_text("\n".join(events(3)))
+    ran = cli_anywhere.run("import", "openlineage", "-", "more.ndjson", input=b"{\n" + lines)
+    assert (ran.returncode, ran.stderr) == (1, b"15 events recorded, 1 refused\n")
+    assert ran.stdout.startswith(b"standard input:1: it is not JSON: ")
+    assert cli_anywhere.json("ledger")["executions"] == 3
+    assert cli_anywhere.run("import", "openlineage", "-").stderr == b"0 events recorded\n"
     assert cli_anywhere.text("import", "openlineage", ".", status=1).startswith("error: FILE: . is a folder.")
 
 

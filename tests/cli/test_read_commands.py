@@ -242,7 +242,7 @@ def test_an_empty_ledger(cli: Cli) -> None:
     ("url", "words"),
     [
         ("sqlite:///empty.db", "Run `execution-ledger migrate`"),
-        ("sqlite:///text.db", "no SQLite database; name another"),
+        ("sqlite:///text.db", "no SQLite database. Name another"),
         ("postgresql://127.0.0.1:1/x", "The database did not answer"),
     ],
 )
@@ -309,7 +309,7 @@ def test_wrong_filters_are_refused_by_name(cli: Cli) -> None:
         ("keys create x --scope read --days inf", "Invalid value for '--days'"),
         ("keys rotate x --overlap-hours 1e20", "Invalid value for '--overlap-hours'"),
         ("ledger --database mysql://x/y", "--database: mysql is not supported."),
-        ("export ledger -", "FILE: a backup is not written to the output."),
+        ("export ledger - --json", "--json: the output is the backup itself."),
     ):
         assert cli.text(*arguments.split(), status=2).startswith(f"error: {told}"), arguments
 

@@ -128,7 +128,7 @@ def test_a_record_that_was_reaped_while_it_stalled_tells_its_outcome_late(cli_an
 def test_the_reaper_watches_all_ledgers_or_one(cli_on_both: Cli) -> None:
     cli = cli_on_both
     for name in ("blue", "red"):
-        process = start(cli, "--job-id", "j", "--ledger", name, ttl=0.1)
+        process = start(cli, "--job-id", "j", "--ledger", name, ttl=0.5)
         process.kill()
         process.communicate()
     until(lambda: all(time.time() > lease.expires_at.timestamp() for lease in leases(cli)))
@@ -145,7 +145,7 @@ def test_the_reaper_goes_on_with_watch(cli_on_both: Cli) -> None:
     cli = cli_on_both
     cli.env["EXECUTION_LEDGER_REAP_INTERVAL"] = "0.1"
     for number in range(2):
-        process = start(cli, "--job-id", f"{number}", ttl=0.3)
+        process = start(cli, "--job-id", f"{number}", ttl=0.5)
         process.kill()
         process.communicate()
         if not number:

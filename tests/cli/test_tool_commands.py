@@ -10,15 +10,19 @@ import sqlite3
 import subprocess
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from sqlalchemy import update
 
-from execution_ledger.infrastructure import ExecutionRepository, create_sync_engine, migrate
+from execution_ledger.infrastructure import ExecutionRepository, Settings, create_sync_engine, migrate
 from execution_ledger.infrastructure.tables import execution_leases
 from execution_ledger.projections import LedgerQueries
 from execution_ledger.projections.engine.checkpoints import stop
 from execution_ledger.projections.exports import manifest_path
+from support.http_service import running
+from support.json_answers import check_answer
+from support.other_server import answering
 
 from .conftest import Cli
 from .test_read_commands import three_runs, write
@@ -146,7 +150,62 @@ def test_a_doctor_of_a_damaged_database_keeps_what_it_found_before(cli: Cli, tab
     findings = [(finding["subject"], finding["verdict"]) for finding in answer["findings"]]
     assert findings[:3] == [("python", "well"), ("database", "well"), ("durability", "well")]
     assert findings[-1] == ("database", "wrong")
-    assert "restore it from a backup" in answer["findings"][-1]["told"]
+    assert answer["findings"][-1]["remedy"] == "Restore it from a backup."
+    check_remedies(answer)
+
+
+def check_remedies(answer: Any) -> set[str]:
+    """The subjects of what is not well: each has a remedy, which is not told twice."""
+    check_answer("doctor", answer)
+    found = [finding for finding in answer["findings"] if finding["verdict"] != "well"]
+    for finding in found:
+        assert finding["remedy"], finding
+        assert finding["remedy"] not in finding["told"]
+    return {finding["subject"] for finding in found}
+
+
+def test_a_doctor_has_a_remedy_for_each_thing_that_is_not_well(cli: Cli) -> None:
+    (cli.folder / "text.db").write_text("no database " * 500)
+    empty = f"sqlite:///{cli.folder}/empty.db"
+    create_sync_engine(empty).connect().close()
+    with answering(b"<title>Welcome</title>", "text/html", 200) as other:
+        for where, subject in (
+            (("--database", "sqlite:///none.db"), "database"),
+            (("--database", "sqlite:///nowhere/x.db"), "database"),
+            (("--database", "sqlite:///text.db"), "database"),
+            (("--database", "postgresql://127.0.0.1:1/x"), "database"),
+            (("--database", empty), "database"),
+            (("--url", "http://127.0.0.1:1"), "service"),
+            (("--url", other), "service"),
+        ):
+            ran = cli.run("doctor", "--json", *where)
+            assert (ran.returncode, ran.stderr) == (1, b""), where
+            assert check_remedies(json.loads(ran.stdout)) == {subject}
+
+
+def test_a_doctor_of_a_service_tells_the_same_remedies_as_of_its_database(cli_on_both: Cli) -> None:
+    write(cli_on_both, three_runs)
+    cli_on_both.text("stats")
+    engine = create_sync_engine(cli_on_both.url)
+    with engine.begin() as connection:
+        stop(connection, "run_statistics", "default", 3, ValueError("no such column"))
+    engine.dispose()
+    with running(Settings(database_url=cli_on_both.url, actor=None)) as address:
+        for where in ("--database", cli_on_both.url), ("--url", address):
+            answer = json.loads(cli_on_both.run("doctor", "--json", *where).stdout)
+            assert "projection run_statistics" in check_remedies(answer)
+            [stopped] = [each for each in answer["findings"] if each["subject"] == "projection run_statistics"]
+            assert stopped["told"] == "stopped at 3: ValueError: no such column"
+            assert "--retry run_statistics" in stopped["remedy"]
+        empty = json.loads(cli_on_both.run("doctor", "--json", "--url", address, "--ledger", "empty").stdout)
+        assert "ledger" in check_remedies(empty)
+    secured = Settings(database_url=cli_on_both.url, actor=None, auth="on")
+    with running(secured) as address:
+        ran = cli_on_both.run("doctor", "--json", "--url", address)
+        assert check_remedies(json.loads(ran.stdout)) == {"service"}
+        key = json.loads(cli_on_both.text("keys", "create", "r", "--scope", "read", "--json"))["secret"]
+        ran = cli_on_both.run("doctor", "--json", "--url", address, EXECUTION_LEDGER_KEY=key)
+        assert check_remedies(json.loads(ran.stdout)) == {"projections"}
 
 
 def test_a_doctor_tells_of_a_file_that_may_not_be_written(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:

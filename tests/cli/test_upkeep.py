@@ -117,7 +117,7 @@ def test_a_service_tells_of_its_projections_and_has_them_try_again(cli_anywhere:
 def test_a_bar_is_shown_to_whoever_waits_for_long_at_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     for terminal, seconds, shown in ((True, 0.3, True), (True, 0, False), (False, 0.3, False)):
         screen = Console(file=io.StringIO(), force_terminal=terminal, width=80)
-        monkeypatch.setattr(progress, "Console", lambda screen=screen, **_: screen)
+        monkeypatch.setattr(progress, "make_console", lambda screen=screen, **_: screen)
         monkeypatch.setattr(progress, "_LONG", 0.05)
         with progress.waiting("read"):
             time.sleep(seconds)

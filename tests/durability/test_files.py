@@ -175,5 +175,5 @@ async def test_a_file_or_folder_that_cannot_be_written_is_told_with_the_remedy(
     told = ran.stdout.splitlines()
     assert len(told) == 2
     for line in told:
-        assert "let this user write to the file and to its folder" in line
+        assert "Let this user write to the file and to its folder" in line
     assert audit(f"sqlite:///{path}") == {}
