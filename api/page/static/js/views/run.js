@@ -9,6 +9,7 @@ import { useLater, useNow, useResource } from "../resource.js";
 import { go, here, listUrl, runUrl, setParams } from "../router.js";
 import { isActive } from "../statuses.js";
 import { CopyButton, Duration, Empty, Failure, Loading, Status, Time } from "../ui/basics.js";
+import { useInSight } from "../ui/sight.js";
 import { EventChange } from "../run/change.js";
 import { Commands } from "../run/commands.js";
 import { Moments, OtherRun } from "../run/compare.js";
@@ -106,6 +107,7 @@ function Head({ model, run }) {
 
 function Inspector({ model }) {
   const chosen = TABS.find(({ id }) => id === here.value.params.get("tab")) ?? TABS[0];
+  const row = useInSight('[aria-selected="true"]', [chosen]);
   const move = (event) => {
     const by = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
     if (!by) return;
@@ -117,7 +119,7 @@ function Inspector({ model }) {
   };
   return html`
     <section class="card panel" aria-label="Details">
-      <div class="tabs" role="tablist" aria-label="Details" onKeyDown=${move}>
+      <div class="tabs" role="tablist" aria-label="Details" onKeyDown=${move} ref=${row}>
         ${TABS.map(
           (tab) => html`<button key=${tab.id} id=${`tab-${tab.id}`} class="tab" role="tab" aria-selected=${String(tab === chosen)}
             aria-controls="tab-panel" tabIndex=${tab === chosen ? 0 : -1}
