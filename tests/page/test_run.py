@@ -327,13 +327,27 @@ def test_escape_leads_back_to_the_list_as_it_was_filtered(open_page: Open, day: 
     expect(page).to_have_url(f"{day}/?status=failed")
 
 
-@pytest.mark.parametrize("job", [".", ".."])
-def test_a_run_that_has_no_path_leads_to_its_audit(open_page: Open, fresh: str, api: Api, job: str) -> None:
-    api(fresh).post("executions", json={"job_id": job, "run_name": "dotted"})
+@pytest.mark.parametrize("job", [".", "..", "=.."])
+def test_a_run_called_by_dots_is_shown(open_page: Open, fresh: str, api: Api, job: str) -> None:
+    answer = api(fresh).post("executions", json={"job_id": job, "run_name": "dotted", "status": "running"})
+    assert httpx.get(fresh + answer.headers["location"], trust_env=False).json()["job_id"] == job
     page = open_page(fresh)
     page.get_by_role("link", name="dotted").click()
-    expect(page).to_have_url(f"{fresh}/audit?job_id={job}")
-    expect(page.get_by_role("row").filter(has_text="created")).to_have_count(1)
+    expect(page.locator(".run-facts")).to_contain_text(f"Job{job}")
+    page.reload()
+    expect(page.locator(".run-facts")).to_contain_text(f"Job{job}")
+    page.get_by_role("button", name="Why is job so?").click()
+    expect(page.locator(".why")).to_contain_text("set this")
+    page.get_by_role("button", name="Note", exact=True).click()
+    dialog = page.get_by_role("dialog")
+    dialog.locator("textarea").fill("it has a path")
+    dialog.get_by_label("Why").fill("to try it")
+    dialog.get_by_role("button", name="Note").click()
+    expect(page.get_by_role("list", name="Events")).to_contain_text("it has a path")
+    page.get_by_role("button", name="curl").click()
+    expect(page.get_by_text("as curl copied")).to_be_visible()
+    (told,) = re.findall(r"'(.*)'", page.evaluate("navigator.clipboard.readText()"))
+    assert httpx.get(told, trust_env=False).json()["job_id"] == job
 
 
 def test_an_event_tells_who_when_why_and_what_it_changed(open_page: Open, day: str) -> None:
