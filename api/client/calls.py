@@ -95,9 +95,8 @@ def path_of(job_id: str, *parts: str) -> str:
 
 
 def quoted(name: str, part: str) -> str:
-    """Part of a path, percent-encoded; dots alone, too, which would be taken for another folder."""
-    encoded = quote(utf8(name, part), safe="")
-    return encoded.replace(".", "%2E") if encoded in (".", "..") else encoded
+    """Part of a path, percent-encoded; dots alone, which proxies would take for a folder, behind a bare `=`."""
+    return f"={part}" if part in (".", "..") else quote(utf8(name, part), safe="")
 
 
 def utf8(name: str, text: str) -> bytes:

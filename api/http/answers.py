@@ -112,6 +112,7 @@ class StatusTime(Answer):
     """The time spent in one status."""
 
     status: str
+    version: int = Field(description="The event that began it.")
     started_at: datetime
     finished_at: datetime | None
     seconds: float | None
@@ -126,6 +127,8 @@ class StepTime(Answer):
     kind: str | None
     outcome: str | None = Field(description="Null while it is open.")
     error: str | None
+    version: int | None = Field(description="The event that began it; null where that was not read.")
+    finished_version: int | None = Field(description="The event that ended it; null where that was not read.")
     started_at: datetime
     finished_at: datetime | None
     seconds: float | None

@@ -26,8 +26,9 @@ from .schemas import Body
 
 # Paths come as they were sent (`RawPaths`), so that an escaped slash stays inside the id.
 _Id = AfterValidator(unquote)
-ExecutionId = Annotated[str, Path(description="The caller's job id, percent-encoded (`/` as `%2F`)."), _Id]
-StepId = Annotated[str, Path(description="The caller's step id, percent-encoded."), _Id]
+_ENCODED = "percent-encoded: `/` as `%2F`; `.` and `..` alone, which clients take for folders, as `=.` and `=..`."
+ExecutionId = Annotated[str, Path(description=f"The caller's job id, {_ENCODED}"), _Id]
+StepId = Annotated[str, Path(description=f"The caller's step id, {_ENCODED}"), _Id]
 
 _TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-((?!0{32})[0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?=$|-)")
 Find = Callable[[str], Awaitable[ExecutionHistory | None]]

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 import socket
 from collections.abc import Collection
 from functools import lru_cache
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -73,8 +74,20 @@ def _host_name(authority: str) -> str:
         return ""
 
 
+_DOTS = re.compile(r"/=(\.\.?)(?=/|$)")
+
+
+def path_part(text: str) -> str:
+    """An id as a part of a path, which every client sends as it is: see `RawPaths`."""
+    return f"={text}" if text in (".", "..") else quote(text, safe="")
+
+
 class RawPaths:
-    """Routes see the path as it was sent, still escaped: `%2F` is a character of a job id, not the end of it."""
+    """Routes see the path as it was sent, still escaped: `%2F` is a character of a job id, not the end of it.
+
+    Browsers and proxies take `.` and `..` for folders, `%2E` as well, so that such an id is sent behind a bare `=`. The
+    id `=.` itself is there, too, escaped as `%3D.`.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -82,5 +95,6 @@ class RawPaths:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on with its raw path."""
         if scope["type"] == "http":
-            scope["path"] = scope["raw_path"].decode("ascii", "replace")
+            path = scope["raw_path"].decode("ascii", "replace")
+            scope["path"] = _DOTS.sub(lambda found: "/" + "%2E" * len(found[1]), path)
         await self.app(scope, receive, send)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Annotated, Any, cast
-from urllib.parse import quote
 
 import msgspec
 from fastapi import APIRouter, Query, Request, Response
@@ -29,6 +28,7 @@ from .dependencies import (
 )
 from .json_route import JsonRoute, takes
 from .links import linked
+from .loopback import path_part
 from .problem_kinds import EXECUTION_NOT_FOUND
 from .problems import Problem, existing
 from .query_schemas import ExecutionsQuery, MomentQuery
@@ -56,7 +56,7 @@ _BESIDE = ("total", "creators")
 async def create_execution(body: Body, executions: Writer, options: CreateOptions) -> Response:
     """Pending unless the body says otherwise. Without a `job_id` one is made: see `Location`."""
     created = await executions.create_execution(body.given(), **with_body(options, body))
-    return written_response(executions, created, 201, {"Location": f"{PATH}/{quote(created.job_id, safe='')}"})
+    return written_response(executions, created, 201, {"Location": f"{PATH}/{path_part(created.job_id)}"})
 
 
 @router.get(

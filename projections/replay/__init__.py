@@ -8,8 +8,8 @@ from .pacing import MonotonicClock, PlayClock
 from .player import Player, play_ledger, play_run
 from .queries import Diff, ReplayQueries
 from .reels import Frame
-from .run_spans import Spans, StepEnd
-from .spans import Gap, Span, StatusSpan, StepSpan, time_in_statuses
+from .run_spans import Spans
+from .spans import Gap, Span, StatusSpan, StepEnd, StepSpan, time_in_statuses
 from .state import State
 from .step_changes import StepChange
 from .timeline import Timeline

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime
 from itertools import islice
 
 import msgspec
@@ -12,19 +11,10 @@ from sqlalchemy import Connection, select
 from ...infrastructure.codec import decode_event
 from ...infrastructure.entity import EXECUTIONS
 from ...infrastructure.tables import execution_events, execution_steps
-from .spans import SpanBuilder, StatusSpan, StepSpan
+from .spans import SpanBuilder, StatusSpan, StepEnd, StepSpan, set_end
 from .state import Run, find_run
 from .step_changes import STEP_TYPES, read_pages
 from .timeline import STATUS_TYPES
-
-
-class StepEnd(msgspec.Struct, frozen=True, kw_only=True):
-    """The end of a step that began on an earlier page."""
-
-    step_id: str
-    finished_at: datetime
-    outcome: str
-    error: str | None = None
 
 
 class Spans(msgspec.Struct, kw_only=True):
@@ -36,7 +26,7 @@ class Spans(msgspec.Struct, kw_only=True):
     """The last one lasts until a later page tells of another."""
     steps: list[StepSpan]
     """The outermost ones of those that begin here, in order of their start. Those that ended later have their ends,
-    without the errors."""
+    without the errors and events."""
     ended: list[StepEnd] = []
     next_version: int | None = None
     """Where the next page begins, None on the last one."""
@@ -52,7 +42,7 @@ class Spans(msgspec.Struct, kw_only=True):
             (parent.steps if parent else self.steps).append(step)
         for end in page.ended:
             if step := begun.get(end.step_id):
-                step.finished_at, step.outcome, step.error = end.finished_at, end.outcome, end.error
+                set_end(step, end)
         self.version, self.next_version = page.version, page.next_version
 
 
@@ -71,18 +61,15 @@ def read_spans(
     builder = SpanBuilder()
     for event in islice(events, limit):
         at = event.occurred_at or event.recorded_at
-        builder.add(event.type.partition(".")[2], at, decode_event(event, EXECUTIONS.catalog).data)
+        builder.add(event.version, event.type.partition(".")[2], at, decode_event(event, EXECUTIONS.catalog).data)
     following = next(events, None)
     if following is not None:
         _tell_later_ends(connection, ledger, run, builder)
-    ends = [
-        StepEnd(step_id=e.step_id, finished_at=e.finished_at, outcome=e.outcome, error=e.error) for e in builder.ends
-    ]
     return Spans(
         version=run.last if following is None else following.version - 1,
         statuses=builder.statuses,
         steps=builder.steps,
-        ended=ends,
+        ended=builder.ends,
         next_version=None if following is None else following.version,
     )
 

@@ -30,6 +30,8 @@ class StatusSpan(Span, kw_only=True):
     """The time spent in one status. The last one of an ended run has no length: it ended there."""
 
     status: str
+    version: int
+    """The event that began it."""
 
 
 class StepSpan(Span, kw_only=True):
@@ -41,7 +43,22 @@ class StepSpan(Span, kw_only=True):
     parent_step_id: str | None = None
     outcome: str | None = None
     error: str | None = None
+    version: int | None = None
+    """The event that began it; None where that was not read, as of a step that began before a page."""
+    finished_version: int | None = None
+    """The event that ended it; None while it lasts, and where that was not read."""
     steps: list[StepSpan] = []
+
+
+class StepEnd(msgspec.Struct, frozen=True, kw_only=True):
+    """The end of a step that began on an earlier page."""
+
+    step_id: str
+    version: int
+    """The event that ended it."""
+    finished_at: datetime
+    outcome: str
+    error: str | None = None
 
 
 class Gap(Span, kw_only=True):
@@ -59,44 +76,58 @@ class SpanBuilder:
         self.steps: list[StepSpan] = []
         """The outermost ones, in order of their start."""
         self.by_id: dict[str, StepSpan] = {}
-        self.ends: list[StepFinish] = []
+        self.ends: list[StepEnd] = []
         """Ends of steps whose start was not among the events."""
 
-    def add(self, name: str, at: datetime, payload: Payload) -> None:
-        """Take the next event: its name without the prefix, and when it happened."""
+    def add(self, version: int, name: str, at: datetime, payload: Payload) -> None:
+        """Take the next event: its version, its name without the prefix, and when it happened."""
         match payload:
             case StepStart():
-                self._start(payload)
+                self._start(version, payload)
             case StepFinish():
-                self._finish(payload)
+                self._finish(version, payload)
             case _:
-                for span in status_spans(name, at, payload.changes()):
+                for span in status_spans(version, name, at, payload.changes()):
                     if self.statuses:
                         self.statuses[-1].finished_at = span.started_at
                     self.statuses.append(span)
 
-    def _start(self, step: StepStart) -> None:
+    def _start(self, version: int, step: StepStart) -> None:
         span = StepSpan(
             step_id=step.step_id,
             name=step.name,
             kind=step.kind,
             parent_step_id=step.parent_step_id,
             started_at=step.started_at,
+            version=version,
             steps=[],
         )
         self.by_id[span.step_id] = span
         parent = self.by_id.get(step.parent_step_id or "")
         (parent.steps if parent else self.steps).append(span)
 
-    def _finish(self, step: StepFinish) -> None:
+    def _finish(self, version: int, step: StepFinish) -> None:
+        end = StepEnd(
+            step_id=step.step_id,
+            version=version,
+            finished_at=step.finished_at,
+            outcome=step.outcome,
+            error=step.error,
+        )
         span = self.by_id.get(step.step_id)
         if span is None:
-            self.ends.append(step)
+            self.ends.append(end)
         else:
-            span.finished_at, span.outcome, span.error = step.finished_at, step.outcome, step.error
+            set_end(span, end)
 
 
-def status_spans(name: str, at: datetime, changes: Mapping[str, Any]) -> list[StatusSpan]:
+def set_end(step: StepSpan, end: StepEnd) -> None:
+    """Tell a step that it has ended."""
+    step.finished_at, step.outcome, step.error = end.finished_at, end.outcome, end.error
+    step.finished_version = end.version
+
+
+def status_spans(version: int, name: str, at: datetime, changes: Mapping[str, Any]) -> list[StatusSpan]:
     """The status that begins with an event, if one does.
 
     Where the payload was erased, the event's name still tells: only of one that was created or corrected it does not.
@@ -107,7 +138,7 @@ def status_spans(name: str, at: datetime, changes: Mapping[str, Any]) -> list[St
         return []
     started, ended = changes.get("started_at"), changes.get("completed_at")
     if name != "created":
-        return [StatusSpan(status=str(status), started_at=ended or started or at)]
+        return [StatusSpan(status=str(status), version=version, started_at=ended or started or at)]
     begin = changes.get("created_at") or at
     told = [(str(status), begin)]
     if ended is not None or (started is not None and status == ExecutionStatus.RUNNING):
@@ -117,7 +148,7 @@ def status_spans(name: str, at: datetime, changes: Mapping[str, Any]) -> list[St
         if since is not None:
             while spans and spans[-1].started_at >= since:
                 spans.pop()
-            spans.append(StatusSpan(status=each, started_at=since))
+            spans.append(StatusSpan(status=each, version=version, started_at=since))
     for before, after in pairwise(spans):
         before.finished_at = after.started_at
     return spans

@@ -17,7 +17,7 @@ from ..recorded_event import RecordedEvent, select_events, to_recorded_event
 from ..sources import ERASED
 from .diff import Change, diff_rows
 from .moments import Moment
-from .spans import Gap, SpanBuilder, StatusSpan, StepSpan, silences, status_spans, uncovered
+from .spans import Gap, SpanBuilder, StatusSpan, StepSpan, set_end, silences, status_spans, uncovered
 from .state import Resolved, Run, find_run, make_state, resolve
 from .step_changes import read_pages
 
@@ -35,7 +35,8 @@ class Timeline(msgspec.Struct, kw_only=True):
     statuses: list[StatusSpan]
     """With their ends, also where those lie beyond the page."""
     steps: list[StepSpan]
-    """The outermost ones of those that begin here, in order; their ends likewise, errors as far as they are here."""
+    """The outermost ones of those that begin here, in order; their ends likewise, with error and event where those are
+    here, too."""
     status_before: StatusSpan | None = None
     """The status in which the page begins."""
     steps_before: list[StepSpan] = []
@@ -94,7 +95,7 @@ class _Page:
         before = self._before()
         self._tell_changes(before)
         for row, payload in zip(self._page, self._payloads, strict=True):
-            self._spans.add(_name(row), _at(row), payload)
+            self._spans.add(row.version, _name(row), _at(row), payload)
         self._tell_statuses(before)
         self._tell_steps()
         self._tell_gaps(least_gap)
@@ -134,7 +135,8 @@ class _Page:
 
     def _status_changes(self, *conditions: Any) -> Iterator[StatusSpan]:
         for event in read_pages(self._connection, self._ledger, self._run.execution_id, STATUS_TYPES, *conditions):
-            yield from status_spans(_name(event), _at(event), decode_event(event, EXECUTIONS.catalog).data.changes())
+            changes = decode_event(event, EXECUTIONS.catalog).data.changes()
+            yield from status_spans(event.version, _name(event), _at(event), changes)
 
     def _tell_steps(self) -> None:
         timeline, spans = self._timeline, self._spans
@@ -149,7 +151,8 @@ class _Page:
             return
         ends = {end.step_id: end for end in spans.ends}
         for row in self._steps(step.step_id.in_(ends)) if ends else ():
-            timeline.steps_ended.append(_step(row, ends[row.step_id].error))
+            timeline.steps_ended.append(_step(row))
+            set_end(timeline.steps_ended[-1], ends[row.step_id])
         lasting = or_(step.finished_at.is_(None), step.finished_at >= begin)
         timeline.steps_before = [
             _step(row) for row in self._steps(step.started_at <= begin, lasting) if row.step_id not in spans.by_id
@@ -204,7 +207,7 @@ class _Page:
         return iter(self._connection.execute(statement))
 
 
-def _step(row: Any, error: str | None = None) -> StepSpan:
+def _step(row: Any) -> StepSpan:
     return StepSpan(
         step_id=row.step_id,
         name=row.name,
@@ -213,7 +216,6 @@ def _step(row: Any, error: str | None = None) -> StepSpan:
         started_at=row.started_at,
         finished_at=row.finished_at,
         outcome=row.outcome,
-        error=error,
         steps=[],
     )
 

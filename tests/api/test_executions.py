@@ -36,13 +36,19 @@ def test_a_job_id_is_made_where_none_is_given(client: httpx.Client) -> None:
     assert client.get(f"executions/{second['job_id']}").json()["run_name"] == "second"
 
 
-@pytest.mark.parametrize("job_id", ["a/b", "a%2Fb", "50% off?", "日本 語", "a+b#c;d", "/timeline", "x/start", "'\"\\"])
+IDS = ["a/b", "a%2Fb", "50% off?", "日本 語", "a+b#c;d", "/timeline", "x/start", "'\"\\"]
+DOTS = [".", "..", "...", "=.", "=..", "%2E", "../.."]
+
+
+@pytest.mark.parametrize("job_id", [*IDS, *DOTS])
 def test_any_job_id_can_be_in_a_path(client: httpx.Client, job_id: str) -> None:
     answer = client.post("executions", json={"job_id": job_id})
     assert answer.status_code == 201
     location = str(client.base_url.join(answer.headers["location"]))
     assert client.get(location).json()["job_id"] == job_id
     assert client.post(f"{location}/start").json()["status"] == "running"
+    assert client.post(f"{location}/steps", json={"step_id": job_id}).is_success
+    assert client.post(f"{location}/steps/{location.rpartition('/')[2]}/finish").is_success
     assert client.get(f"{location}/timeline").json()["job_id"] == job_id
     assert client.delete(location).status_code == 204
 

@@ -100,8 +100,12 @@ def test_spans_are_read_by_pages(story: httpx.Client) -> None:
     (step,), (end,) = begun["steps"], ended["ended"]
     assert (step["step_id"], step["outcome"]) == (end["step_id"], end["outcome"]) == ("s", "completed")
     assert step["finished_at"] == end["finished_at"]
+    assert (step["version"], step["finished_version"], end["version"]) == (3, None, 4)
+    (whole,) = get(story, "executions/a/spans")["steps"]
+    assert (whole["version"], whole["finished_version"]) == (3, 4)
     statuses = get(story, "executions/a/spans", steps=False)
-    assert [each["status"] for each in statuses["statuses"]] == ["pending", "running", "completed"]
+    begins = [(each["status"], each["version"]) for each in statuses["statuses"]]
+    assert begins == [("pending", 1), ("running", 2), ("completed", 5)]
     assert (statuses["steps"], statuses["ended"], statuses["next_version"]) == ([], [], None)
     for wrong in ({"limit": 0}, {"limit": 10_001}, {"from_version": 0}, {"steps": "some"}):
         assert story.get("executions/a/spans", params=wrong).status_code == 422

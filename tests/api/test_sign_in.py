@@ -167,6 +167,7 @@ def test_a_place_that_is_no_view_of_the_page_is_refused_before_anything_else(
     for following in (
         "/",
         "/run/7",
+        "/run/=..",
         "/run/a%2Fb?at=3",
         "/audit?actor=//x&q=/\x7e",
         "/statistics",

@@ -194,24 +194,25 @@ def test_notes_are_drawn_and_told_by_pointer_and_keyboard(open_page: Open, day: 
     page.wait_for_timeout(100)
     assert len(notes) <= marks(none, strip(page)) <= len(notes) + 1, "and the line of the moment"
 
-    tip, told = page.locator(".tip"), page.locator(".gantt [role=status]")
+    tip, told = page.locator(".tip"), page.locator(".gantt > [role=status]")
+    title = page.locator(".tip > b")
     for note in notes[:3]:
         page.keyboard.press("n")
-        expect(tip.locator("b")).to_have_text(note)
+        expect(title).to_have_text(note)
         expect(tip).to_contain_text("stdout · info")
         expect(told).to_contain_text(note)
     page.keyboard.press("Shift+N")
-    expect(tip.locator("b")).to_have_text(notes[1])
+    expect(title).to_have_text(notes[1])
     page.keyboard.press("Escape")
     expect(tip).to_have_count(0)
     expect(page.locator(".run-title")).to_be_visible()
     page.keyboard.press("Shift+N")
-    expect(tip.locator("b")).to_have_text(notes[-1])
+    expect(title).to_have_text(notes[-1])
     for _ in range(6):
         page.get_by_role("button", name="Zoom in").click()
     for note in notes[-2::-1]:  # out of sight, most of them
         page.keyboard.press("Shift+N")
-        expect(tip.locator("b")).to_have_text(note)
+        expect(title).to_have_text(note)
 
     page.get_by_role("button", name="Whole run").click()
     box = page.locator(".gantt canvas").bounding_box()
@@ -220,7 +221,7 @@ def test_notes_are_drawn_and_told_by_pointer_and_keyboard(open_page: Open, day: 
     for x in range(210, int(box["width"]), 5):
         page.mouse.move(box["x"] + x, box["y"] + 51)
         if tip.count() and "stdout" in tip.inner_text():
-            seen.append(tip.locator("b").inner_text())
+            seen.append(title.inner_text())
     assert [text for text, _ in itertools.groupby(seen)] == notes
 
 
@@ -243,17 +244,18 @@ def test_many_notes_are_one_mark_and_a_bound_is_told(open_page: Open, sqlite_tem
         expect(page.get_by_role("note")).to_have_text("There are more notes: only the first 20,000 are drawn.")
         expect(page.get_by_text("No steps, 20,000 notes")).to_be_visible()
         page.keyboard.press("n")
-        tip = page.locator(".tip")
+        tip, told = page.locator(".tip"), page.locator(".gantt > [role=status]")
         expect(tip).to_contain_text(re.compile(r"^[\d,]+ notes"))
         expect(tip).to_contain_text("line 1line 2line 0and")
+        expect(tip).to_contain_text("Somebody noted “line 1”")
         total = 0
         while True:
-            told, title = tip.inner_text(), tip.locator("b").inner_text()
+            before, title = told.inner_text(), page.locator(".tip > b").inner_text()
             total += int(title.removesuffix(" notes").replace(",", "")) if title.endswith(" notes") else 1
             if total >= 20_000:
                 break
             page.keyboard.press("n")
-            expect(tip).not_to_have_text(told, use_inner_text=True)
+            expect(told).not_to_have_text(before, use_inner_text=True)
         assert total == 20_000
         check(page)
 
@@ -325,13 +327,27 @@ def test_escape_leads_back_to_the_list_as_it_was_filtered(open_page: Open, day: 
     expect(page).to_have_url(f"{day}/?status=failed")
 
 
-@pytest.mark.parametrize("job", [".", ".."])
-def test_a_run_that_has_no_path_leads_to_its_audit(open_page: Open, fresh: str, api: Api, job: str) -> None:
-    api(fresh).post("executions", json={"job_id": job, "run_name": "dotted"})
+@pytest.mark.parametrize("job", [".", "..", "=.."])
+def test_a_run_called_by_dots_is_shown(open_page: Open, fresh: str, api: Api, job: str) -> None:
+    answer = api(fresh).post("executions", json={"job_id": job, "run_name": "dotted", "status": "running"})
+    assert httpx.get(fresh + answer.headers["location"], trust_env=False).json()["job_id"] == job
     page = open_page(fresh)
     page.get_by_role("link", name="dotted").click()
-    expect(page).to_have_url(f"{fresh}/audit?job_id={job}")
-    expect(page.get_by_role("row").filter(has_text="created")).to_have_count(1)
+    expect(page.locator(".run-facts")).to_contain_text(f"Job{job}")
+    page.reload()
+    expect(page.locator(".run-facts")).to_contain_text(f"Job{job}")
+    page.get_by_role("button", name="Why is job so?").click()
+    expect(page.locator(".why")).to_contain_text("set this")
+    page.get_by_role("button", name="Note", exact=True).click()
+    dialog = page.get_by_role("dialog")
+    dialog.locator("textarea").fill("it has a path")
+    dialog.get_by_label("Why").fill("to try it")
+    dialog.get_by_role("button", name="Note").click()
+    expect(page.get_by_role("list", name="Events")).to_contain_text("it has a path")
+    page.get_by_role("button", name="curl").click()
+    expect(page.get_by_text("as curl copied")).to_be_visible()
+    (told,) = re.findall(r"'(.*)'", page.evaluate("navigator.clipboard.readText()"))
+    assert httpx.get(told, trust_env=False).json()["job_id"] == job
 
 
 def test_an_event_tells_who_when_why_and_what_it_changed(open_page: Open, day: str) -> None:
@@ -385,6 +401,136 @@ def test_a_value_tells_why_wherever_it_is_touched(open_page: Open, day: str) -> 
     page.keyboard.press("Escape")
     expect(why).to_have_count(0)
     expect(page.locator(".run-title")).to_be_visible()
+
+
+def test_job_name_and_duration_tell_why_too(open_page: Open, fresh: str, api: Api) -> None:
+    client = api(fresh)
+    begun = {"X-Actor": "ada", "X-Reason": "the month is over"}
+    client.post("executions", json={"job_id": "month", "run_name": "first try"}, headers=begun)
+    client.patch(
+        "executions/month", json={"run_name": "books"}, headers={"X-Actor": "bob", "X-Reason": "a better name"}
+    )
+    client.post("executions/month/start", headers={"X-Actor": "carol"})
+    page = open_page(f"{fresh}/run/month")
+    why = page.locator(".why")
+    duration = page.locator(".run-facts").get_by_text("Duration")
+    duration.hover()
+    expect(why).to_contain_text(re.compile("^carol set this .*and gave no reason *Event 3: started"))
+    page.mouse.move(0, 0)
+    expect(why).to_have_count(0)
+    done = {"X-Actor": "dora", "X-Reason": "all entries are there"}
+    client.post("executions/month/complete", json={}, headers=done)
+    expect(page.locator(".run-title .status")).to_have_attribute("data-status", "completed")
+    duration.hover()
+    expect(why).to_contain_text(re.compile("carol set the start .*dora set the end .*because “all entries are there”"))
+    page.locator(".run-facts").get_by_text("Job").click()
+    expect(why).to_contain_text(re.compile("^ada set this .*because “the month is over”"))
+    page.get_by_role("heading", name="books").click()
+    expect(why).to_contain_text(re.compile("^bob set this .*because “a better name”"))
+    page.get_by_role("button", name="Why is job so?").click()
+    expect(why).to_contain_text("ada set this")
+    why.get_by_role("button", name="Event 1: created").click()
+    expect(page.locator(".run-title")).to_contain_text("as it was at event 1")
+    expect(page.get_by_role("heading", name="first try")).to_be_visible()
+
+
+@pytest.fixture
+def explained(fresh: str, api: Api) -> str:
+    """The address of a service with a run of which everybody gave a reason."""
+    client = api(fresh)
+    for who, path, body in (
+        ("ada", "", {"job_id": "told"}),
+        ("bob", "/told/start", None),
+        ("carol", "/told/steps", {"step_id": "load", "name": "load"}),
+        ("dora", "/told/notes", {"text": "it is slow", "source": "stdout"}),
+        ("eve", "/told/steps/load/finish", {"outcome": "failed", "error": "no route"}),
+        ("finn", "/told/steps", {"step_id": "again", "name": "load again"}),
+    ):
+        answer = client.post(f"executions{path}", json=body, headers={"X-Actor": who, "X-Reason": f"so said {who}"})
+        assert answer.is_success, answer.text
+    return fresh
+
+
+def test_steps_notes_and_statuses_tell_why(open_page: Open, explained: str) -> None:
+    page = open_page(f"{explained}/run/told")
+    chart, tip = page.locator(".gantt canvas"), page.locator(".tip")
+    expect(chart).to_have_attribute("aria-label", re.compile("2 steps, failed: load. 1 note"))
+    box = chart.bounding_box()
+    assert box is not None
+    across = box["width"] * 0.6
+    chart.hover(position={"x": across, "y": 26 + 30 + 12})
+    expect(tip).to_contain_text(re.compile("^loadFailed.*no route"))
+    expect(tip).to_contain_text(
+        re.compile("carol began this .*because “so said carol”.*eve ended this .*“so said eve”")
+    )
+    chart.hover(position={"x": across, "y": 26 + 30 + 24 + 12})
+    expect(tip).to_contain_text(re.compile("^load again.*finn began this .*because “so said finn”$"))
+    chart.hover(position={"x": across, "y": 26 + 10})
+    expect(tip).to_contain_text(re.compile("^Running.*bob set this .*because “so said bob”$"))
+    expect(tip.get_by_role("button")).to_have_count(0)  # it goes wherever the pointer goes
+    page.mouse.move(0, 0)
+    expect(tip).to_have_count(0)
+
+    page.keyboard.press("n")
+    expect(tip).to_contain_text(re.compile("^it is slow.*dora noted this .*because “so said dora”"))
+    page.keyboard.press("Enter")
+    expect(page.locator(".run-title")).to_contain_text("as it was at event 4")
+    expect(tip).to_have_count(0)
+    title = page.locator(".tip > b")
+    page.keyboard.press("s")
+    expect(title).to_have_text("load")
+    expect(tip).to_contain_text(re.compile("^loadOpen.*carol began this"))  # nobody had ended it yet
+    expect(tip).not_to_contain_text("eve")
+    expect(tip).not_to_contain_text("no route")
+    page.keyboard.press("s")
+    expect(title).to_have_text("load")  # the other one had not begun
+    page.keyboard.press("Escape")
+    expect(tip).to_have_count(0)
+    page.keyboard.press("End")
+    page.keyboard.press("Shift+S")
+    expect(title).to_have_text("load again")
+    page.keyboard.press("Shift+S")
+    expect(page.locator(".gantt > [role=status]")).to_contain_text("load, Failed")
+    expect(tip.get_by_role("status")).to_contain_text("eve ended this")
+    check(page)
+    tip.get_by_role("button", name="Event 5: step finished").click()
+    expect(page.locator(".run-title")).to_contain_text("as it was at event 5")
+
+
+def test_a_tap_on_the_timeline_tells_why(open_page: Open, explained: str) -> None:
+    page = open_page(f"{explained}/run/told", phone=True)
+    chart, tip = page.locator(".gantt canvas"), page.locator(".tip")
+    expect(chart).to_have_attribute("aria-label", re.compile("2 steps"))
+    page.wait_for_timeout(200)
+    chart.tap(position={"x": 200, "y": 26 + 30 + 24 + 12})
+    expect(tip).to_contain_text("finn began this")
+    box, place = tip.bounding_box(), page.locator("#main").bounding_box()
+    assert box is not None
+    assert place is not None
+    assert box["x"] >= 0
+    assert box["x"] + box["width"] <= place["width"]
+    assert box["y"] + box["height"] <= place["y"] + place["height"] + 1
+    tip.get_by_role("button", name="Event 6: step started").tap()
+    expect(page.locator(".event-row.selected")).to_contain_text("load again")
+    expect(tip).to_have_count(0)
+
+
+def test_steps_out_of_sight_are_gone_to(open_page: Open, day: str) -> None:
+    page = open_page(f"{day}/run/{CLOSE}")
+    expect(page.get_by_text("13 steps")).to_be_visible()
+    title = page.locator(".tip > b")
+    for _ in range(4):
+        page.get_by_role("button", name="Zoom in").click()
+    names = []
+    for _ in range(13):
+        page.keyboard.press("s")
+        names.append(title.inner_text())
+        tip, card = page.locator(".tip").bounding_box(), page.locator(".gantt").bounding_box()
+        assert tip is not None
+        assert card is not None
+        assert card["y"] < tip["y"] <= card["y"] + card["height"] + 20
+    assert [names[0], *names[1:4], names[4], names[-1]] == ["collect", "de", "uk", "us", "consolidate", "publish"]
+    assert page.locator(".gantt-scroll").evaluate("(region) => region.scrollTop") > 0
 
 
 def test_what_a_value_tells_is_in_sight(open_page: Open, day: str) -> None:

@@ -15,7 +15,7 @@ from .conftest import Open
 VIEWS = {
     "runs": ("/", "table", "Runs, newest first"),
     "lanes": ("/lanes?last=3h", "img", "runs in"),
-    "run": (f"/run/{CLOSE}?at=40", "list", "Events"),
+    "run": (f"/run/{CLOSE}?at=40", "button", "noted"),
     "event": (f"/run/{CLOSE}?at=80&tab=change", "region", "What changed"),
     "moments": (f"/run/{CLOSE}?tab=moments&from=2&to=80", "region", "What changed"),
     "other run": (f"/run/{CLOSE}?tab=other&other={CLOSE_BEFORE}", "region", "Steps of both runs"),

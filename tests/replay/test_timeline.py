@@ -86,7 +86,7 @@ async def test_pages_put_together_are_the_whole(
     for ended in (each for page in parts for each in page.steps_ended):
         begun = steps[ended.step_id]
         assert (begun.finished_at, begun.outcome, begun.name) == (ended.finished_at, ended.outcome, ended.name)
-        begun.error = ended.error
+        begun.error, begun.finished_version = ended.error, ended.finished_version
     told = [msgspec.structs.replace(each, steps=[]) for each in flat(whole.steps)]
     assert [msgspec.structs.replace(steps[each.step_id], steps=[]) for each in told] == told
     for kind in ("silence", "uncovered"):

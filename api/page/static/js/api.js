@@ -35,7 +35,17 @@ function query(params) {
 }
 
 export const apiPath = (path, params) => `/api/v1/${path}${query(params)}`;
-export const executionPath = (jobId, rest = "") => `executions/${encodeURIComponent(jobId)}${rest}`;
+
+/** An id as a part of a path, and back. Browsers take "." and ".." for folders, escaped, too: they stand behind a bare "=". */
+export const pathPart = (id) => (/^\.\.?$/.test(id) ? `=${id}` : encodeURIComponent(id));
+export function idOf(part) {
+  try {
+    return /^=\.\.?$/.test(part) ? part.slice(1) : decodeURIComponent(part);
+  } catch {
+    return part;
+  }
+}
+export const executionPath = (jobId, rest = "") => `executions/${pathPart(jobId)}${rest}`;
 
 async function ask(path, options) {
   let response;

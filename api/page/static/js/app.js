@@ -1,6 +1,6 @@
 // The frame around every view: navigation, session, theme, help, and what is said aloud.
 import { html, useEffect, useRef, useState } from "./html.js";
-import { can, loadSession, logOut, session } from "./api.js";
+import { can, idOf, loadSession, logOut, session } from "./api.js";
 import { useKeys } from "./keys.js";
 import { go, here, whereNext } from "./router.js";
 import { setTheme, theme } from "./theme.js";
@@ -79,18 +79,10 @@ function View() {
   else if (!can(shown.scope)) {
     content = html`<${Empty} heading title="Your key cannot read this">It needs the scope “${shown.scope}”.<//>`;
   } else {
-    const jobId = path.startsWith("/run/") ? decoded(path.slice("/run/".length)) : undefined;
+    const jobId = path.startsWith("/run/") ? idOf(path.slice("/run/".length)) : undefined;
     content = html`<${shown.view} key=${path} jobId=${jobId} />`;
   }
   return html`<main id="main" ref=${main} tabIndex="-1" class="main">${content}</main>`;
-}
-
-function decoded(text) {
-  try {
-    return decodeURIComponent(text);
-  } catch {
-    return text;
-  }
 }
 
 function Unreachable() {

@@ -1,5 +1,6 @@
 // Where the reader is. Every view and filter is in the URL, so that a link shows the same to somebody else.
 import { signal } from "@preact/signals";
+import { pathPart } from "./api.js";
 
 let list = "/"; // of runs, as it was looked at last
 
@@ -49,9 +50,8 @@ export function whereNext({ path, params } = here.value) {
   return url.startsWith("/") && !/^\/[/\\]/.test(url) && !url.startsWith("/login") ? url : "/";
 }
 
-/** Where a run is shown. One called "." or ".." has no path, which browsers would take for a folder: the audit tells of it. */
-export const runUrl = (jobId, params = {}) =>
-  /^\.\.?$/.test(jobId) ? withParams({ job_id: jobId }, "/audit", "") : withParams(params, `/run/${encodeURIComponent(jobId)}`, "");
+/** Where a run is shown. */
+export const runUrl = (jobId, params = {}) => withParams(params, `/run/${pathPart(jobId)}`, "");
 
 /** Links inside the page change the view; whatever else a click means is left to the browser. */
 document.addEventListener("click", (event) => {

@@ -34,6 +34,11 @@ export function LaneChart({ lanes, bounds, view, onView, clip, onSelect, descrip
     const box = canvas.current.getBoundingClientRect();
     return [event.clientX - box.left, event.clientY - box.top];
   };
+  /** How far apart two fingers are, and the time between them, which stays where it is. */
+  const startOf = (fingers) => {
+    const pinch = pinchOf(fingers);
+    return pinch && { ...pinch, time: frame.current.scale.time(pinch.middle - canvas.current.getBoundingClientRect().left) };
+  };
   const scrollBy = (by) => {
     top.current = Math.max(0, top.current + by);
     redraw();
@@ -53,9 +58,10 @@ export function LaneChart({ lanes, bounds, view, onView, clip, onSelect, descrip
   const pointer = {
     onPointerDown: (event) => {
       event.currentTarget.setPointerCapture(event.pointerId);
+      if (event.isPrimary) pointers.current.clear(); // the first finger: whatever was never told to be gone is gone
       pointers.current.set(event.pointerId, event);
       const [x, y] = place(event);
-      drag.current = { x, y, top: top.current, view, moved: false, choosing: event.shiftKey, pinch: pinchOf(pointers.current) };
+      drag.current = { x, y, top: top.current, view, moved: false, choosing: event.shiftKey, pinch: startOf(pointers.current) };
     },
     onPointerMove: (event) => {
       const [x, y] = place(event);
@@ -71,7 +77,7 @@ export function LaneChart({ lanes, bounds, view, onView, clip, onSelect, descrip
       if (!now.moved) return;
       setTip(null);
       const pinch = pinchOf(pointers.current);
-      if (pinch && now.pinch) onView(zoomed(now.view, now.pinch / pinch, scale.time(x), bounds));
+      if (pinch && now.pinch) onView(zoomed(now.view, now.pinch.apart / pinch.apart, now.pinch.time, bounds));
       else if (now.choosing) setChoice({ from: scale.time(Math.min(x, now.x)), to: scale.time(Math.max(x, now.x)) });
       else {
         top.current = Math.max(0, now.top - (y - now.y));
@@ -86,7 +92,7 @@ export function LaneChart({ lanes, bounds, view, onView, clip, onSelect, descrip
       if (choice) {
         onSelect(choice);
         setChoice(null);
-      } else if (now && !now.moved) {
+      } else if (now && !now.moved && !now.pinch) {
         const bar = barAt(frame.current, ...place(event));
         if (bar) go(runUrl(bar.job_id));
       }
@@ -119,8 +125,8 @@ export function LaneChart({ lanes, bounds, view, onView, clip, onSelect, descrip
 
 function pinchOf(pointers) {
   if (pointers.size !== 2) return null;
-  const [a, b] = [...pointers.values()];
-  return Math.max(20, Math.abs(a.clientX - b.clientX));
+  const [a, b] = [...pointers.values()].map(({ clientX }) => clientX);
+  return { apart: Math.max(20, Math.abs(a - b)), middle: (a + b) / 2 };
 }
 
 function Tip({ bar, x, y, clip, width }) {

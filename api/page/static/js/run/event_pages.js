@@ -44,6 +44,12 @@ export class EventPages {
     return this.peek(version);
   }
 
+  /** The event of this version alone, where its page is not at hand. */
+  async find(version, signal) {
+    const asked = { from_version: version, limit: 1 };
+    return this.peek(version) ?? (await get(executionPath(this.jobId, "/events"), asked, { signal })).events[0];
+  }
+
   #read(page) {
     if (page < 0 || page * SIZE >= this.count.peek()) return undefined;
     const known = this.#pages.get(page);

@@ -1,6 +1,6 @@
 // Statuses and nested steps over time, notes along them. Only the rows in sight are drawn, so ten thousand cost nothing.
 import { html, useEffect, useMemo, useRef, useState } from "../html.js";
-import { duration, ms, number, preciseTime } from "../format.js";
+import { duration, ms, number } from "../format.js";
 import { useKeys } from "../keys.js";
 import { useNow } from "../resource.js";
 import { isActive, LABELS, TERMINAL } from "../statuses.js";
@@ -8,6 +8,8 @@ import { Icon } from "../ui/basics.js";
 import { FONT, fitted, useCanvas } from "../chart/canvas.js";
 import { drawAxis, makeScale, panned, zoomed } from "../chart/scale.js";
 import { drawMarks, marksOf, MOST_NOTES, tellMark } from "./notes.js";
+import { tellStatus, tellStep } from "./spans.js";
+import { WhyTold } from "./why.js";
 
 const AXIS = 26;
 const BAND = 30;
@@ -35,12 +37,14 @@ export function Gantt({ model }) {
   const bounds = useMemo(() => (spans ? boundsOf(spans, rows, now) : { from: 0, to: 1 }), [spans, now]);
   const [view, setView] = useState(null);
   const [tip, setTip] = useState(null);
-  /** The mark of notes that was gone to by the keyboard. */
+  /** What was gone to by the keyboard: a mark of notes, or the `row` of a step. */
   const [chosen, setChosen] = useState(null);
+  const scroller = useRef(null);
   const top = useRef(0);
   const scale = useRef(null);
   const shown = view ?? bounds;
   const end = moment ?? Math.max(bounds.to, now);
+  const told = useMemo(() => tip?.tell(end), [tip, end]);
 
   const [canvas, redraw] = useCanvas((context, width, height, colors) => {
     if (!spans) return;
@@ -57,7 +61,12 @@ export function Gantt({ model }) {
     const first = Math.floor(top.current / ROW);
     const last = Math.min(rows.length, Math.ceil((top.current + height) / ROW));
     for (let at = first; at < last; at += 1) {
-      drawStep(context, rows[at], AXIS + BAND + at * ROW - top.current, scale.current, end, colors);
+      const y = AXIS + BAND + at * ROW - top.current;
+      if (at === chosen?.row) {
+        context.fillStyle = colors("accent-soft");
+        context.fillRect(0, y, width, ROW);
+      }
+      drawStep(context, rows[at], y, scale.current, end, colors);
     }
     context.restore();
     context.fillStyle = colors("line");
@@ -73,44 +82,69 @@ export function Gantt({ model }) {
     if (!scale.current || y < AXIS) return null;
     if (y < AXIS + BAND) {
       const mark = y > AXIS + BAND - 12 && marksOf(notes, scale.current, end, bounds.to).find((each) => x > each.x - 4 && x < each.right + 4);
-      if (mark) return { x, y, ...tellMark(notes, mark) };
-      const status = spans.statuses.findLast((each) => ms(each.started_at) <= time);
-      return status && { x, y, title: LABELS[status.status], lines: [preciseTime(status.started_at), duration(status.seconds)] };
+      if (mark) return { x, y, tell: () => tellMark(notes, mark) };
+      const status = spans.statuses.findLast((each) => ms(each.started_at) <= Math.min(time, end));
+      return status && { x, y, tell: (until) => tellStatus(status, until) };
     }
     const step = rows[Math.floor((y - AXIS - BAND + top.current) / ROW)];
-    return step && {
-      x, y, title: step.name,
-      lines: [
-        [step.kind, LABELS[step.outcome ?? "open"]].filter(Boolean).join(" · "),
-        `${preciseTime(step.started_at)} · ${duration(step.seconds)}`, step.error ?? "",
-      ],
-    };
+    return step && { x, y, tell: (until) => tellStep(step, until) };
+  };
+  /** What is seen once a time is in sight. */
+  const withTime = (at) => (at < shown.from || at > shown.to ? panned(shown, at - (shown.from + shown.to) / 2, bounds) : shown);
+  const choose = (next, what, place) => {
+    if (next !== shown) setView(next);
+    setChosen(what);
+    setTip({ ...place, kept: true });
   };
   /** To the next mark of notes, or the one before; one out of sight is brought into it. */
   const stepNote = (by) => {
     if (!scale.current) return false;
     const { left, right } = scale.current;
     const seen = marksOf(notes, scale.current, end, bounds.to);
-    const from = chosen ?? (by > 0 ? { last: (seen[0]?.first ?? 0) - 1 } : { first: (seen.at(-1)?.last ?? notes.length - 1) + 1 });
+    const none = by > 0 ? { last: (seen[0]?.first ?? 0) - 1 } : { first: (seen.at(-1)?.last ?? notes.length - 1) + 1 };
+    const from = chosen?.row === undefined ? (chosen ?? none) : none;
     const note = by > 0 ? from.last + 1 : from.first - 1;
     if (!notes[note] || notes[note].at > end) return undefined;
-    const at = Math.min(notes[note].at, bounds.to);
-    const next = at < shown.from || at > shown.to ? panned(shown, at - (shown.from + shown.to) / 2, bounds) : shown;
+    const next = withTime(Math.min(notes[note].at, bounds.to));
     const marks = marksOf(notes, makeScale(next, left, right), end, bounds.to);
     const mark = marks.find(({ first, last }) => first <= note && note <= last);
-    if (next !== shown) setView(next);
-    setChosen(mark);
-    setTip({ x: mark.x, y: AXIS + BAND, ...tellMark(notes, mark) });
+    choose(next, mark, { x: mark.x, y: AXIS + BAND, tell: () => tellMark(notes, mark) });
     return undefined;
   };
-  const leaveNotes = () => {
+  /** The same of the steps, as they stand below each other. */
+  const stepStep = (by) => {
+    if (!scale.current) return false;
+    let row = (chosen?.row ?? (by > 0 ? -1 : rows.length)) + by;
+    while (rows[row]?.begin > end) row += by;
+    if (!rows[row]) return undefined;
+    const step = rows[row];
+    const next = withTime(step.begin);
+    const room = scroller.current.clientHeight - AXIS - BAND - ROW;
+    top.current = Math.max(0, Math.min(row * ROW, Math.max(top.current, row * ROW - room)));
+    scroller.current.scrollTop = top.current;
+    const { left, right } = scale.current;
+    const x = Math.max(left, makeScale(next, left, right).x(step.begin));
+    const y = AXIS + BAND + (row + 1) * ROW - top.current;
+    choose(next, { row }, { x, y, tell: (until) => tellStep(step, until) });
+    return undefined;
+  };
+  const leave = () => {
     setChosen(null);
     setTip(null);
+  };
+  const goTo = (version) => {
+    leave();
+    model.moveTo(version);
   };
   useKeys("Timeline", {
     n: ["Next note", () => stepNote(1)],
     N: ["Previous note", () => stepNote(-1)],
-    ...(chosen && { Escape: ["Leave the notes", leaveNotes] }),
+    s: ["Next step", () => stepStep(1)],
+    S: ["Previous step", () => stepStep(-1)],
+    ...(chosen && told?.causes.length && {
+      Enter: ["To the event of this note or step", (event) => (event.target.closest("a, button, summary") ? false : goTo(told.causes.at(-1).version))],
+      Escape: ["Leave the notes and steps", leave],
+    }),
   });
   const drag = useRef(null);
   const zoom = (factor, around = (shown.from + shown.to) / 2) => setView(zoomed(shown, factor, around, bounds));
@@ -133,7 +167,7 @@ export function Gantt({ model }) {
     },
     onPointerMove: (event) => {
       setChosen(null);
-      setTip(find(event));
+      if (event.pointerType === "mouse") setTip(find(event));
       if (!drag.current) return;
       const by = event.clientX - drag.current.x;
       if (Math.abs(by) > 4) drag.current.moved = true;
@@ -146,10 +180,10 @@ export function Gantt({ model }) {
       const x = event.clientX - left;
       // A finger cannot hover: its first tap tells, the second one on the same goes there.
       const found = event.pointerType === "mouse" ? null : find(event);
-      setTip(found);
-      if (click && x >= scale.current.left && (!found || isSame(found, tip))) model.moveToTime(scale.current.time(x));
+      setTip(found && { ...found, kept: true });
+      if (click && x >= scale.current.left && (!found || isSame(found.tell(end), told))) model.moveToTime(scale.current.time(x));
     },
-    onPointerLeave: (event) => event.pointerType === "mouse" && leaveNotes(),
+    onPointerLeave: (event) => event.pointerType === "mouse" && leave(),
   };
   const inside = AXIS + BAND + rows.length * ROW + 8;
   return html`
@@ -162,11 +196,12 @@ export function Gantt({ model }) {
         <button class="button plain small icon-only" aria-label="Zoom out" title="Zoom out" onClick=${() => zoom(2)}><${Icon} name="minus" /></button>
         <button class="button plain small icon-only" aria-label="Whole run" title="Whole run" onClick=${() => setView(null)}><${Icon} name="fit" /></button>
       </div>
-      <div class="gantt-scroll" tabIndex="0" role="region" aria-label="Statuses and steps over time"
+      <div class="gantt-scroll" tabIndex="0" role="region" aria-label="Statuses and steps over time" ref=${scroller}
         style=${{ height: `${Math.min(inside, most())}px` }}
         onScroll=${(event) => {
+          if (Math.abs(top.current - event.currentTarget.scrollTop) < 1) return; // by the keyboard
           top.current = event.currentTarget.scrollTop;
-          setTip(null);
+          leave();
           redraw();
         }}>
         <div class="gantt-all" style=${{ height: `${inside}px` }}>
@@ -174,10 +209,11 @@ export function Gantt({ model }) {
             aria-label=${describe(spans, rows, notes, model.spans.cut.value)}></canvas>
         </div>
       </div>
-      <span class="unseen" role="status">${chosen && tip && [tip.title, ...tip.lines].filter(Boolean).join(", ")}</span>
+      <span class="unseen" role="status">${chosen && told && [told.title, ...told.lines].filter(Boolean).join(", ")}</span>
       ${tip &&
       html`<div class="tip" style=${{ left: `${Math.min(tip.x + 14, (canvas.current?.clientWidth ?? 600) - 250)}px`, top: `${tip.y + 50}px` }}>
-        <b>${tip.title}</b>${tip.lines.filter(Boolean).map((line) => html`<span>${line}</span>`)}
+        <b>${told.title}</b>${told.lines.filter(Boolean).map((line) => html`<span>${line}</span>`)}
+        <${WhyTold} model=${model} causes=${told.causes} kept=${tip.kept} onGo=${goTo} />
       </div>`}
     </section>
   `;

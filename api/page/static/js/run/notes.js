@@ -1,7 +1,7 @@
 // The notes of a run: read page by page up to a bound, and drawn along its timeline, dense ones as one mark.
 import { signal } from "../html.js";
 import { get } from "../api.js";
-import { ms, number, preciseTime } from "../format.js";
+import { brief, ms, number, preciseTime } from "../format.js";
 import { growing } from "./growing.js";
 
 const PAGE = 1000;
@@ -15,7 +15,7 @@ const RANKS = { error: 2, warning: 1 };
 const rank = ({ level }) => RANKS[level] ?? 0;
 
 export class Notes {
-  /** In their order: `{ at, text, level, source }`. */
+  /** In their order: `{ version, at, text, level, source }`. */
   read = signal([]);
   /** Whether there are more than are read. */
   cut = signal(false);
@@ -45,8 +45,8 @@ export class Notes {
   }
 }
 
-const kept = ({ recorded_at: at, data }) => ({
-  at: ms(at), text: (data?.text ?? "").slice(0, LONGEST), level: data?.level, source: data?.source,
+const kept = ({ version, recorded_at: at, data }) => ({
+  version, at: ms(at), text: (data?.text ?? "").slice(0, LONGEST), level: data?.level, source: data?.source,
 });
 
 /**
@@ -89,17 +89,22 @@ export function drawMarks(context, marks, y, chosen, colors) {
   }
 }
 
-/** What a mark says: `{ title, lines }`; of many, when they were and the worst of them. */
+/** What a mark says, and the event behind it: `{ title, lines, causes }`; of many, when they were and the worst of them. */
 export function tellMark(notes, { first, last }) {
   if (first === last) {
-    const { at, text, level, source } = notes[first];
-    return { title: text || "An empty note", lines: [[source, level].filter(Boolean).join(" · "), preciseTime(at)] };
+    const { version, at, text, level, source } = notes[first];
+    const lines = [[source, level].filter(Boolean).join(" · "), preciseTime(at)];
+    return { title: text || "An empty note", lines, causes: [{ version, did: "noted this" }] };
   }
   const inside = notes.slice(first, last + 1);
-  const worst = [...inside].sort((a, b) => rank(b) - rank(a)).slice(0, TOLD).map(({ text }) => text);
+  const worst = [...inside].sort((a, b) => rank(b) - rank(a)).slice(0, TOLD);
   const rest = inside.length - worst.length;
   return {
     title: `${number(inside.length)} notes`,
-    lines: [`${preciseTime(inside[0].at)} – ${preciseTime(inside.at(-1).at)}`, ...worst, rest ? `and ${number(rest)} more` : ""],
+    lines: [
+      `${preciseTime(inside[0].at)} – ${preciseTime(inside.at(-1).at)}`, ...worst.map(({ text }) => text),
+      rest ? `and ${number(rest)} more` : "",
+    ],
+    causes: [{ version: worst[0].version, did: `noted “${brief(worst[0].text, 40)}”` }],
   };
 }

@@ -1,7 +1,8 @@
 // The statuses and steps of a run as stretches of time: read page by page, and later only what came since.
 import { signal } from "../html.js";
 import { executionPath, get } from "../api.js";
-import { ms } from "../format.js";
+import { duration, ms, preciseTime } from "../format.js";
+import { LABELS } from "../statuses.js";
 import { growing } from "./growing.js";
 
 /** Steps at most: more rows than anybody scrolls through. Statuses are all there. */
@@ -52,9 +53,9 @@ export class Spans {
       this.#steps.set(step.step_id, row);
       (parent?.inside ?? this.#outermost).push(row);
     }
-    for (const { step_id: id, finished_at: at, outcome, error } of ended) {
+    for (const { step_id: id, version, finished_at: at, outcome, error } of ended) {
       const step = this.#steps.get(id);
-      if (step) close(Object.assign(step, { outcome, error, end: ms(at) }), at);
+      if (step) close(Object.assign(step, { outcome, error, finished_version: version, end: ms(at) }), at);
     }
   }
 
@@ -73,4 +74,26 @@ export class Spans {
 function close(span, at) {
   span.finished_at = at;
   span.seconds = (ms(at) - ms(span.started_at)) / 1000;
+}
+
+/** What a step says that is looked at `until` a time, and the events behind it: `{ title, lines, causes }`. */
+export function tellStep(step, until) {
+  const { name, kind, version, begin, end } = step;
+  if (begin > until) return { title: name, lines: [kind, "has not begun yet"], causes: [] };
+  const ended = end !== null && end <= until;
+  const causes = [{ version, did: "began this" }, { version: ended ? step.finished_version : null, did: "ended this" }];
+  return {
+    title: name,
+    lines: [
+      [kind, LABELS[(ended && step.outcome) || "open"]].filter(Boolean).join(" · "),
+      `${preciseTime(step.started_at)} · ${duration(ended ? step.seconds : null)}`, (ended && step.error) || "",
+    ],
+    causes: causes.filter((each) => each.version),
+  };
+}
+
+/** The same of a status. */
+export function tellStatus({ status, version, started_at: started, finished_at: finished, seconds }, until) {
+  const lasted = finished && ms(finished) <= until ? seconds : null;
+  return { title: LABELS[status], lines: [preciseTime(started), duration(lasted)], causes: [{ version, did: "set this" }] };
 }

@@ -8,10 +8,10 @@ import { useWhy, Why } from "./why.js";
 
 const FIELDS = [
   "status", "message", "error", "result", "partial_results", "late_outcome", "progress", "inputs", "stop_reason",
-  "stop_requested_by", "run_name", "parent_job_id", "attempt", "execution_type", "trigger_type", "group_email",
+  "stop_requested_by", "run_name", "job_id", "parent_job_id", "attempt", "execution_type", "trigger_type", "group_email",
   "attributes", "created_at", "started_at", "completed_at",
 ];
-const LABELS = { parent_job_id: "parent", execution_type: "type", trigger_type: "trigger", group_email: "group" };
+const LABELS = { job_id: "job", parent_job_id: "parent", execution_type: "type", trigger_type: "trigger", group_email: "group" };
 const TIMES = new Set(["created_at", "started_at", "completed_at"]);
 const label = (name) => (LABELS[name] ?? name).replaceAll("_", " ").replace(/ at$/, "");
 

@@ -1,6 +1,6 @@
 // Why a value is as it is: who set it, when and for what reason. Told where the value is hovered, tapped, or asked for
 // by the keyboard; one at a time.
-import { html, useEffect, useLayoutEffect, useRef } from "../html.js";
+import { html, useEffect, useLayoutEffect, useRef, useState } from "../html.js";
 import { executionPath, get } from "../api.js";
 import { eventName, fullTime } from "../format.js";
 import { useResource } from "../resource.js";
@@ -50,31 +50,68 @@ export function useWhy(model, field, place) {
   return [open, toggle, target];
 }
 
-/** A value in the head of a run: the `State` has the button for the keyboard. */
+/** A value in the head of a run: the `State` has the button for the keyboard. Some are of two fields, as a duration. */
 export function Asks({ model, field, place = "head", tag = "div", children }) {
-  const [open, , target] = useWhy(model, field, place);
+  const [open, , target] = useWhy(model, String(field), place);
   return html`<${tag} class="asks" ...${target}>${children}${open && html`<${Why} model=${model} field=${field} />`}</${tag}>`;
 }
 
+const ENDS = { created_at: "the start", started_at: "the start", completed_at: "the end" };
+
+/** Of a field, or of the two that a value is made of. */
 export function Why({ model, field }) {
   const version = model.stateVersion.value;
-  const box = useRef(null);
-  const { data, problem, loading } = useResource(
-    async (signal) => (await get(executionPath(model.jobId, "/explain"), { version, field }, { signal })).fields,
-    [field, version],
+  const names = [field].flat();
+  const found = useResource(
+    async (signal) => {
+      const asked = names.map((name) => get(executionPath(model.jobId, "/explain"), { version, field: name }, { signal }));
+      const told = (await Promise.all(asked)).map(({ fields }, at) => ({ event: fields[names[at]], did: `set ${names[1] ? ENDS[names[at]] : "this"}` }));
+      return told.filter(({ event }) => event);
+    },
+    [String(field), version],
   );
-  const found = data?.[field];
-  useLayoutEffect(() => box.current.scrollIntoView({ block: "nearest" }), [loading]);
+  return html`<${Answer} className="why" found=${found} kept onGo=${(to) => model.moveTo(to)} />`;
+}
+
+/**
+ * Of what events themselves tell, as a step or a note: `{ version, did }` of each. Told once the pointer has rested on
+ * it, or at once where it was asked for and is `kept`; then `onGo` leads to the event.
+ */
+export function WhyTold({ model, causes, kept, onGo }) {
+  const asked = causes.map(({ version }) => version).join();
+  const [rested, setRested] = useState(null);
+  useEffect(() => {
+    const timer = setTimeout(() => setRested(asked), kept ? 0 : REST);
+    return () => clearTimeout(timer);
+  }, [asked, kept]);
+  return rested === asked && asked && html`<${Told} key=${asked} model=${model} causes=${causes} kept=${kept} onGo=${onGo} />`;
+}
+
+function Told({ model, causes, kept, onGo }) {
+  const found = useResource(
+    (signal) => Promise.all(causes.map(async ({ version, did }) => ({ event: await model.events.find(version, signal), did }))),
+    [],
+  );
+  return html`<${Answer} className="told" found=${found} kept=${kept} onGo=${kept && onGo} />`;
+}
+
+function Answer({ className, found: { data, problem, loading }, kept, onGo }) {
+  const box = useRef(null);
+  useLayoutEffect(() => {
+    if (kept) box.current.scrollIntoView({ block: "nearest" });
+  }, [loading]);
   return html`
-    <div class="why" role="status" ref=${box}>
-      ${problem ? problem.message : !found ? (loading ? "Asking…" : "No event tells.")
-      : html`
-          <p><b>${found.actor ?? "Somebody"}</b> set this <${Time} at=${found.recorded_at} format=${fullTime} /></p>
-          <p>${found.reason ? html`because “${found.reason}”` : html`<span class="muted">and gave no reason</span>`}</p>
-          <button class="button small" onClick=${() => model.moveTo(found.version)}>
-            Event ${found.version}: ${eventName(found.type)}
-          </button>
-        `}
+    <div class=${className} role="status" ref=${box}>
+      ${problem ? problem.message : !data?.length ? (loading ? "Asking…" : "No event tells.")
+      : data.map(
+          ({ event, did }) => html`
+            <p><b>${event.actor ?? "Somebody"}</b> ${did} <${Time} at=${event.recorded_at} format=${fullTime} /></p>
+            <p>${event.reason ? html`because “${event.reason}”` : html`<span class="muted">and gave no reason</span>`}</p>
+            ${onGo && html`<button class="button small" onClick=${() => onGo(event.version)}>
+              Event ${event.version}: ${eventName(event.type)}
+            </button>`}
+          `,
+        )}
     </div>
   `;
 }

@@ -9,6 +9,7 @@ import { useLater, useNow, useResource } from "../resource.js";
 import { go, here, listUrl, runUrl, setParams } from "../router.js";
 import { isActive } from "../statuses.js";
 import { CopyButton, Duration, Empty, Failure, Loading, Status, Time } from "../ui/basics.js";
+import { useInSight } from "../ui/sight.js";
 import { EventChange } from "../run/change.js";
 import { Commands } from "../run/commands.js";
 import { Moments, OtherRun } from "../run/compare.js";
@@ -83,7 +84,9 @@ function Head({ model, run }) {
   return html`
     <header class="run-head">
       <div class="run-title">
-        <h1 class="clip" title=${run.run_name ?? run.job_id}>${run.run_name ?? run.job_id}</h1>
+        <${Asks} model=${model} field=${run.run_name ? "run_name" : "job_id"} place="title">
+          <h1 class="clip" title=${run.run_name || run.job_id}>${run.run_name || run.job_id}</h1>
+        <//>
         <${Asks} model=${model} field="status" tag="span"><${Status} status=${run.status} /><//>
         ${model.deleted.value && html`<b class="badge bad">deleted</b>`}
         ${model.isNow.value ? html`<${LiveMark} />` : html`<b class="badge then">as it was at event ${model.at.value}</b>`}
@@ -93,10 +96,10 @@ function Head({ model, run }) {
         <${CopyButton} what="JSON" label="JSON" text=${() => JSON.stringify(model.shown.peek(), null, 2)} />
       </div>
       <dl class="run-facts">
-        <div><dt>Job</dt><dd class="mono clip">${run.job_id}</dd></div>
+        <${Asks} model=${model} field="job_id"><dt>Job</dt><dd class="mono clip">${run.job_id}</dd><//>
         <${Asks} model=${model} field="created_at" place="creator"><dt>Created by</dt><dd>${creator.data ?? "–"}</dd><//>
         <${Asks} model=${model} field="created_at"><dt>Created</dt><dd><${Time} at=${run.created_at} /></dd><//>
-        <div><dt>Duration</dt><dd><${Duration} seconds=${secondsOf(run, model.time.value ?? now)} /></dd></div>
+        <${Asks} model=${model} field=${madeOf(run)} place="duration"><dt>Duration</dt><dd><${Duration} seconds=${secondsOf(run, model.time.value ?? now)} /></dd><//>
         <${Asks} model=${model} field="attempt"><dt>Attempt</dt><dd class="number">${run.attempt}</dd><//>
         ${run.parent_job_id && html`<${Asks} model=${model} field="parent_job_id"><dt>Parent</dt><dd class="clip"><a href=${runUrl(run.parent_job_id)}>${run.parent_job_id}</a></dd><//>`}
       </dl>
@@ -104,8 +107,12 @@ function Head({ model, run }) {
   `;
 }
 
+/** The fields that a duration is made of. */
+const madeOf = (run) => [run.started_at ? "started_at" : "created_at", ...(run.completed_at ? ["completed_at"] : [])];
+
 function Inspector({ model }) {
   const chosen = TABS.find(({ id }) => id === here.value.params.get("tab")) ?? TABS[0];
+  const row = useInSight('[aria-selected="true"]', [chosen]);
   const move = (event) => {
     const by = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
     if (!by) return;
@@ -117,7 +124,7 @@ function Inspector({ model }) {
   };
   return html`
     <section class="card panel" aria-label="Details">
-      <div class="tabs" role="tablist" aria-label="Details" onKeyDown=${move}>
+      <div class="tabs" role="tablist" aria-label="Details" onKeyDown=${move} ref=${row}>
         ${TABS.map(
           (tab) => html`<button key=${tab.id} id=${`tab-${tab.id}`} class="tab" role="tab" aria-selected=${String(tab === chosen)}
             aria-controls="tab-panel" tabIndex=${tab === chosen ? 0 : -1}
