@@ -19,6 +19,10 @@ const UNREACHABLE = {
   remedy: "Is it running? The page tries again by itself.",
   status: 0,
 };
+/** Whether it passes by itself, so that the same is worth being asked again. */
+export const isPassing = ({ status }) => status === 0 || status === 429 || status >= 502;
+/** Milliseconds after which it is. */
+export const PATIENCE = 3000;
 const PAGE = { "X-Requested-With": "execution-ledger-page" };
 
 export const can = (scope) => session.value?.scopes.includes(scope) ?? false;
@@ -47,7 +51,7 @@ export function idOf(part) {
 }
 export const executionPath = (jobId, rest = "") => `executions/${pathPart(jobId)}${rest}`;
 
-async function ask(path, options) {
+export async function ask(path, options) {
   let response;
   try {
     response = await fetch(path, { credentials: "same-origin", ...options });

@@ -3,6 +3,8 @@ import { signal } from "@preact/signals";
 import { pathPart } from "./api.js";
 
 let list = "/"; // of runs, as it was looked at last
+let place = null; // how far down in it, `{ url, top }`, in pixels
+let returning = false; // whether the reader came to where they had been
 
 function read() {
   if (location.pathname === "/") list = `/${location.search}`;
@@ -11,16 +13,21 @@ function read() {
 
 /** The way back from a run: the list with its filters. */
 export const listUrl = () => list;
+export const keepPlace = (top) => (place = { url: list, top });
+/** How far down whoever comes back to the list was; 0 for whoever goes there anew. */
+export const placeInList = () => (returning && place?.url === list ? place.top : 0);
 
 export const here = signal(read());
 
 addEventListener("popstate", () => {
+  returning = true;
   here.value = read();
 });
 
-/** Go to a URL of the page. With `replace` the way back leads past it. */
-export function go(url, { replace = false } = {}) {
+/** Go to a URL of the page. With `replace` the way back leads past it; `back`: to where the reader had been. */
+export function go(url, { replace = false, back = false } = {}) {
   if (url === location.pathname + location.search) return;
+  returning = back;
   history[replace ? "replaceState" : "pushState"](null, "", url);
   here.value = read();
 }

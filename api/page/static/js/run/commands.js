@@ -78,7 +78,7 @@ function CommandDialog({ command, run, onClose, onDone }) {
   };
   const who = session.value?.actor;
   return html`
-    <${Dialog} title=${`${command.label}: ${run.run_name ?? run.job_id}`} onClose=${onClose}>
+    <${Dialog} title=${`${command.label}: ${run.run_name || run.job_id}`} onClose=${onClose}>
       <form class="stack" onSubmit=${submit}>
         <p>${command.text}</p>
         ${command.form === "note" && html`

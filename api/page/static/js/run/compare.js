@@ -65,8 +65,8 @@ export function OtherRun({ model }) {
   const siblings = useResource(
     async (signal) => {
       if (!name) return [];
-      const page = await get("executions", { run_name_prefix: name, limit: 12, total: false }, { signal });
-      return page.executions.filter((run) => run.run_name === name && run.job_id !== model.jobId).slice(0, 6);
+      const page = await get("executions", { run_name: name, limit: 7, total: false }, { signal });
+      return page.executions.filter((run) => run.job_id !== model.jobId).slice(0, 6);
     },
     [name, model.jobId],
   );
@@ -92,7 +92,7 @@ export function OtherRun({ model }) {
       )}</ul>`}
       ${!other && siblings.data?.length === 0 && html`<${Empty} title="Choose another run">Two runs of the same job tell where they part.<//>`}
       ${found.problem && html`<${Failure} problem=${found.problem} />`}
-      ${other && found.data && html`<${Comparison} found=${found.data} />`}
+      ${other && found.data && !found.problem && html`<${Comparison} found=${found.data} />`}
     </div>
   `;
 }

@@ -1,6 +1,6 @@
 // The events of a run, read where they are looked at: versions are 1, 2, 3 … without gaps, so any page can be asked for.
 import { signal } from "../html.js";
-import { executionPath, get } from "../api.js";
+import { executionPath, get, isPassing, PATIENCE } from "../api.js";
 
 const SIZE = 200;
 
@@ -54,14 +54,25 @@ export class EventPages {
     if (page < 0 || page * SIZE >= this.count.peek()) return undefined;
     const known = this.#pages.get(page);
     if (known) return known;
-    const { signal } = this.#closed;
-    const reading = get(executionPath(this.jobId, "/events"), { from_version: page * SIZE + 1, limit: SIZE }, { signal })
-      .then(({ events }) => {
-        this.#pages.set(page, events);
-        this.changed.value += 1;
-      })
-      .catch(() => this.#pages.delete(page));
+    const reading = this.#ask(page, () => this.#pages.get(page) === reading);
     this.#pages.set(page, reading);
     return reading;
+  }
+
+  /** Until it is answered, or another question takes its place: it stays known meanwhile, since a player asks at each frame. */
+  async #ask(page, isWanted) {
+    const { signal } = this.#closed;
+    const asked = { from_version: page * SIZE + 1, limit: SIZE };
+    do {
+      try {
+        const { events } = await get(executionPath(this.jobId, "/events"), asked, { signal });
+        if (!isWanted()) return;
+        this.#pages.set(page, events);
+        this.changed.value += 1;
+      } catch (problem) {
+        if (signal.aborted || !isPassing(problem)) this.#pages.delete(page);
+        else await new Promise((resolve) => setTimeout(resolve, PATIENCE));
+      }
+    } while (isWanted() && !signal.aborted);
   }
 }

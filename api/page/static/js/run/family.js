@@ -1,8 +1,9 @@
 // Runs that belong together: the parent and the children.
-import { html } from "../html.js";
+import { html, useEffect } from "../html.js";
 import { executionPath, get } from "../api.js";
 import { secondsOf } from "../format.js";
-import { useResource } from "../resource.js";
+import { listen } from "../live.js";
+import { useLater, useResource } from "../resource.js";
 import { runUrl, withParams } from "../router.js";
 import { Duration, Empty, Failure, Loading, Status, Time } from "../ui/basics.js";
 
@@ -18,7 +19,14 @@ export function Family({ model }) {
     },
     [model.jobId, parentId],
   );
-  if (found.problem) return html`<${Failure} problem=${found.problem} retry=${found.reload} />`;
+  const reload = useLater(found.reload, 500);
+  useEffect(() => {
+    const known = new Set([parentId, ...(found.data?.children ?? []).map(({ job_id }) => job_id)]);
+    return listen(
+      (events) => events.some(({ job_id, data }) => known.has(job_id) || data?.parent_job_id === model.jobId) && reload(), reload,
+    );
+  }, [found.data, parentId]);
+  if (found.problem && !found.data) return html`<${Failure} problem=${found.problem} retry=${found.reload} />`;
   if (!found.data) return html`<${Loading} />`;
   const { parent, children, more } = found.data;
   if (!parent && !children.length) return html`<${Empty} title="No relatives">This run has neither a parent nor children.<//>`;
@@ -34,7 +42,7 @@ export function Family({ model }) {
 const Relative = ({ run }) => html`
   <li class="relative">
     ${run.status && html`<${Status} status=${run.status} />`}
-    <a href=${runUrl(run.job_id)}>${run.run_name ?? run.job_id}</a><span class="mono muted clip">${run.job_id}</span>
+    <a href=${runUrl(run.job_id)}>${run.run_name || run.job_id}</a><span class="mono muted clip">${run.job_id}</span>
     <span class="spacer"></span>${run.created_at && html`<${Duration} seconds=${secondsOf(run)} /><${Time} at=${run.created_at} />`}
   </li>
 `;

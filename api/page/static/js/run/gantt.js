@@ -32,7 +32,8 @@ export function Gantt({ model }) {
   const moment = model.time.value;
   const notes = model.notes.read.value;
   const lasts = isActive(model.current.value?.status) && !model.deleted.value;
-  const now = useNow(1000, lasts && model.isNow.value);
+  const ticking = useNow(1000, lasts && model.isNow.value);
+  const now = model.deletedAt.value ?? ticking;
   const rows = spans?.steps ?? [];
   const bounds = useMemo(() => (spans ? boundsOf(spans, rows, now) : { from: 0, to: 1 }), [spans, now]);
   const [view, setView] = useState(null);

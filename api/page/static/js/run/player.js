@@ -64,7 +64,7 @@ export function Player({ model }) {
   };
   const faster = (by) => setSpeed(SPEEDS[Math.min(SPEEDS.length - 1, Math.max(0, SPEEDS.indexOf(speed) + by))]);
   useKeys("Time", {
-    " ": ["Play, pause", (event) => (event.target.closest("button, a") ? false : toggle())],
+    " ": ["Play, pause", (event) => (event.target.closest("button, a, summary") ? false : toggle())],
     ArrowLeft: ["One event back", () => step(-1)],
     ArrowRight: ["One event on", () => step(1)],
     Home: ["To the first event", () => step(-last)],

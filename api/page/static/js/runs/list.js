@@ -1,10 +1,12 @@
 // The runs that were read so far, newest first. What arrives meanwhile never moves what is read.
 import { signal } from "../html.js";
-import { get } from "../api.js";
+import { get, isPassing, PATIENCE } from "../api.js";
 import { known } from "../live.js";
+import { growing } from "../run/growing.js";
 import { asksForEnd, asParameters, endPasses, isFiltered, passes } from "./filters.js";
 
 const PAGE = 100;
+const MOST = 1000; // that the service gives at once
 const STEPS = new Set(["execution.step_started", "execution.step_finished", "execution.noted", "execution.deleted"]);
 
 export class RunList {
@@ -18,24 +20,36 @@ export class RunList {
   done = signal(false);
   creators = new Map();
   #cursor = null;
-  #controller = null;
+  #controller = new AbortController();
+  #closed = false;
+  #retry = 0;
+  #limit;
   #arrivals = new Set();
   #index = new Map();
 
-  constructor(filters) {
+  /** `first`: rows that are to be there at first, since somebody was that far down. */
+  constructor(filters, first = 0) {
     this.filters = filters;
+    this.#limit = Math.min(MOST, Math.max(PAGE, first));
   }
 
   close() {
-    this.#controller?.abort();
+    this.#closed = true;
+    this.#stop();
   }
 
-  /** Read the newest, and forget the rest. */
-  async refresh() {
-    this.#controller?.abort();
+  #stop() {
+    this.#controller.abort();
+    clearTimeout(this.#retry);
+  }
+
+  /** Read the newest, and forget the rest. Meanwhile nothing gives it up, or a busy ledger would never be shown. */
+  refresh = growing(async () => {
+    if (this.#closed) return;
+    this.#stop();
     this.#controller = new AbortController();
     await this.#read(null, []);
-  }
+  });
 
   /** Read on where the list ends. */
   async more() {
@@ -47,11 +61,12 @@ export class RunList {
   async #read(cursor, before) {
     const { signal } = this.#controller;
     try {
-      const asked = { ...asParameters(this.filters), cursor, limit: PAGE, total: false, creators: true };
+      const asked = { ...asParameters(this.filters), cursor, limit: this.#limit, total: false, creators: true };
       await known();
       const page = await get("executions", asked, { signal });
       if (signal.aborted) return;
       for (const [jobId, actor] of Object.entries(page.creators)) this.creators.set(jobId, actor);
+      this.#limit = PAGE;
       if (!cursor) {
         this.#index.clear();
         this.#arrivals.clear();
@@ -69,6 +84,7 @@ export class RunList {
       if (signal.aborted) return;
       this.problem.value = problem;
       this.state.value = "ready";
+      if (isPassing(problem)) this.#retry = setTimeout(() => (cursor ? this.more() : this.refresh()), PATIENCE);
     }
   }
 

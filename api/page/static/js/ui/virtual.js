@@ -5,11 +5,11 @@ const SPARE = 8; // rows above and below what is seen
 const TALLEST = 15_000_000; // pixels that every browser can scroll
 
 /**
- * `row(at)` gives what row `at` shows, `onRange(first, last)` hears which rows are seen. Rows are as high as the custom
- * property `--row` of the style sheet says, so that a phone may have higher ones. With `handle` the caller can
- * scroll; row `keep` stays in sight when the list changes its height.
+ * `row(at)` gives what row `at` shows, `onRange(first, last)` hears which rows are seen, `onScroll(top)` how far down that
+ * is. Rows are as high as the custom property `--row` of the style sheet says, so that a phone may have higher ones. With
+ * `handle` the caller can scroll; row `keep` stays in sight when the list changes its height.
  */
-export function VirtualList({ count, row, onRange, onTop, label, role = "rowgroup", handle, className = "", keep = null }) {
+export function VirtualList({ count, row, onRange, onScroll, label, role = "rowgroup", handle, className = "", keep = null }) {
   const outer = useRef(null);
   const [view, setView] = useState({ top: 0, height: 800, rowHeight: 44 });
   const frame = useRef(0);
@@ -29,7 +29,7 @@ export function VirtualList({ count, row, onRange, onTop, label, role = "rowgrou
     setView((before) =>
       before.top === next.top && before.height === next.height && before.rowHeight === rowHeight ? before : next,
     );
-    onTop?.(element.scrollTop < 4);
+    onScroll?.(element.scrollTop);
     if (kept.current !== null && seen.current !== next.height) handle?.current?.show(kept.current);
     seen.current = next.height;
   };

@@ -48,7 +48,7 @@ export function Run({ jobId }) {
   useKeys("Run", {
     j: ["Next event", () => model.moveTo(model.at.peek() + 1)],
     k: ["Previous event", () => model.moveTo(model.at.peek() - 1)],
-    Escape: ["Back to now, then to all runs", () => (model.isNow.peek() ? go(listUrl()) : model.moveTo(null))],
+    Escape: ["Back to now, then to all runs", () => (model.isNow.peek() ? go(listUrl(), { back: true }) : model.moveTo(null))],
   });
   const run = model.shown.value;
   const problem = model.problem.value;
@@ -61,8 +61,9 @@ export function Run({ jobId }) {
   if (!run && problem) return html`<div class="page"><${Failure} problem=${problem} retry=${() => model.load()} /></div>`;
   if (!run) return html`<div class="page"><${Loading} what="Reading the run" /></div>`;
   return html`
-    <div class="page run-page">
+    <div class=${model.behind.value ? "page run-page behind" : "page run-page"} aria-busy=${String(model.behind.value)}>
       <${Head} model=${model} run=${run} />
+      ${problem && model.behind.value && html`<p class="error" role="alert">This is not yet event ${model.at.value}. ${problem.message}</p>`}
       <${Player} model=${model} />
       <${Gantt} model=${model} />
       <div class="run-panels">
@@ -74,8 +75,11 @@ export function Run({ jobId }) {
 }
 
 function Head({ model, run }) {
-  const now = useNow(1000, isActive(run.status) && model.isNow.value);
-  const creator = useResource(async () => (await get("executions", { id: run.id, creators: true })).creators?.[run.job_id] ?? null, [run.id]);
+  const ticking = useNow(1000, isActive(run.status) && model.isNow.value);
+  const now = model.deletedAt.value ?? ticking;
+  const creator = useResource(
+    async (signal) => (await get(executionPath(run.job_id, "/events"), { limit: 1 }, { signal })).events[0]?.actor, [run.job_id],
+  );
   const curl = () => {
     const url = location.origin + apiPath(executionPath(run.job_id), { version: model.stateVersion.peek() });
     const key = session.peek()?.auth ? ' -H "Authorization: Bearer $EXECUTION_LEDGER_KEY"' : "";

@@ -1,11 +1,11 @@
 // The runs: live, filtered, and as many as there are.
-import { html, useEffect, useMemo, useRef, useState } from "../html.js";
+import { html, useEffect, useLayoutEffect, useMemo, useRef, useState } from "../html.js";
 import { get } from "../api.js";
 import { LiveMark } from "../livemark.js";
 import { useKeys } from "../keys.js";
 import { known, listen } from "../live.js";
 import { useLater, useNow, useResource } from "../resource.js";
-import { go, here, runUrl, setParams } from "../router.js";
+import { go, here, keepPlace, placeInList, runUrl, setParams } from "../router.js";
 import { isActive } from "../statuses.js";
 import { Empty, Failure, Icon, Loading } from "../ui/basics.js";
 import { VirtualList } from "../ui/virtual.js";
@@ -19,7 +19,9 @@ export function Runs() {
   const { params } = here.value;
   const asked = params.toString();
   const filters = useMemo(() => readFilters(params), [asked]);
-  const list = useMemo(() => new RunList(filters), [filters]);
+  const place = useRef(undefined);
+  place.current ??= placeInList();
+  const list = useMemo(() => new RunList(filters, rowsAbove(place.current + innerHeight)), [filters]);
   const ledger = useResource((signal) => known().then(() => get("ledger", {}, { signal })), []);
   const [selected, setSelected] = useState(null);
   const [atTop, setAtTop] = useState(true);
@@ -52,6 +54,11 @@ export function Runs() {
   }, [list]);
 
   const rows = list.rows.value;
+  useLayoutEffect(() => {
+    if (!rows.length || !place.current) return;
+    scroller.current.element().scrollTop = place.current;
+    place.current = 0;
+  }, [rows.length > 0]);
   const at = selected === null ? -1 : rows.findIndex(({ job_id }) => job_id === selected);
   const move = (by) => {
     const next = Math.min(rows.length - 1, Math.max(0, at + by));
@@ -72,6 +79,10 @@ export function Runs() {
     Escape: ["Clear the search", () => (document.activeElement === search.current ? search.current.blur() : setParams({ q: null }))],
   });
 
+  const seeFrom = (top) => {
+    setAtTop(top < 4);
+    keepPlace(top);
+  };
   const showArrived = () => {
     scroller.current?.toTop();
     list.refresh();
@@ -88,7 +99,7 @@ export function Runs() {
     content = html`
       <div class="runs-table" role="table" aria-label="Runs, newest first" aria-rowcount=${list.done.value ? rows.length + 1 : -1}>
         <${RunRowHead} />
-        <${VirtualList} count=${rows.length + (list.done.value ? 0 : 1)} handle=${scroller} onTop=${setAtTop}
+        <${VirtualList} count=${rows.length + (list.done.value ? 0 : 1)} handle=${scroller} onScroll=${seeFrom}
           onRange=${(_, last) => last >= rows.length - 20 && list.more()}
           row=${(index) =>
             rows[index]
@@ -119,6 +130,9 @@ export function Runs() {
     </div>
   `;
 }
+
+/** At least as many rows as stand in so many pixels. */
+const rowsAbove = (pixels) => Math.ceil(pixels / 44);
 
 const NoRuns = ({ filtered, prefix }) =>
   filtered
