@@ -136,6 +136,14 @@ def test_what_was_found_is_exported(open_page: Open, day: str, label: str, endin
         assert b"rounded twice" in content
 
 
+def test_an_export_that_the_service_refuses_does_not_lead_away(open_page: Open, day: str) -> None:
+    page = open_page(f"{day}/audit?after=abc", expected=(422,))
+    expect(page.get_by_role("alert")).to_contain_text("after")
+    page.get_by_role("link", name="Export as CSV").click()
+    expect(page.locator(".toast.bad")).to_contain_text("after: Input should be a valid integer")
+    assert page.url == f"{day}/audit?after=abc"
+
+
 def test_an_event_shows_all_that_is_known_of_it(open_page: Open, day: str) -> None:
     page = open_page(f"{day}/audit?job_id={CLOSE}&type=created")
     page.get_by_role("button", name="Details of event").click()
@@ -171,14 +179,14 @@ def test_a_search_without_result_says_so(open_page: Open, day: str) -> None:
 
 
 def test_what_the_service_refuses_names_the_field_and_the_remedy(open_page: Open, day: str) -> None:
-    page = open_page(f"{day}/audit?trace_id=7", expected=(422, 503))
+    page = open_page(f"{day}/audit?trace_id=7", expected=(422, 500))
     expect(page.get_by_role("alert")).to_contain_text("trace_id")
     assert page.get_by_role("alert").inner_text().count("Send 32 lower-case hexadecimal digits") == 1
     expect(page.get_by_label("Trace id", exact=True)).to_have_attribute("aria-invalid", "true")
-    busy = {"type": "urn:x", "title": "Busy", "status": 503, "detail": "The database is away.", "remedy": "Wait."}
-    page.route("**/api/v1/audit?*", lambda route: route.fulfill(status=503, json=busy))
+    broken = {"type": "urn:x", "title": "Broken", "status": 500, "detail": "The database is bad.", "remedy": "Wait."}
+    page.route("**/api/v1/audit?*", lambda route: route.fulfill(status=500, json=broken))
     page.get_by_role("button", name="Take away the filter Trace id").click()
-    expect(page.get_by_role("alert")).to_contain_text("The database is away. Wait.")
+    expect(page.get_by_role("alert")).to_contain_text("The database is bad. Wait.")
     check(page)
     page.unroute("**/api/v1/audit?*")
     page.get_by_role("button", name="Try again").click()

@@ -168,3 +168,62 @@ def test_a_replay_that_is_cut_ends_where_it_was_read_to(open_page: Open, day: st
         each for each in failed if datetime.fromisoformat(each["recorded_at"]) <= until + timedelta(milliseconds=1)
     ]
     assert shown_failures(page) == len(expected) < len(failed)
+
+
+def over_a_bar(page: Page) -> None:
+    """Rest the pointer on the lowest bar that is seen, far right."""
+    chart = page.get_by_role("img", name=re.compile("runs in .* lanes"))
+    box = chart.bounding_box()
+    assert box is not None
+    for y in range(int(box["height"]) - 6, 60, -4):
+        page.mouse.move(box["x"] + box["width"] - 20, box["y"] + y)
+        if page.locator(".tip").count():
+            return
+    raise AssertionError("there is none")
+
+
+def test_what_a_bar_tells_is_in_sight_and_its_other_clicks_are_those_of_a_link(open_page: Open, day: str) -> None:
+    page = open_page(f"{day}/lanes?last=3h")
+    over_a_bar(page)
+    tip, card = page.locator(".tip").bounding_box(), page.locator(".lanes-card").bounding_box()
+    assert tip is not None
+    assert card is not None
+    assert card["y"] < tip["y"] < card["y"] + card["height"] - tip["height"]
+    page.mouse.down(button="right")
+    page.mouse.up(button="right")
+    page.keyboard.down("Control")
+    with page.context.expect_page() as opened:
+        page.mouse.down()
+        page.mouse.up()
+    page.keyboard.up("Control")
+    assert "/run/" in opened.value.url
+    assert page.url == f"{day}/lanes?last=3h"
+
+
+def test_a_time_is_typed_digit_by_digit_and_sent_once(open_page: Open, day: str) -> None:
+    page = open_page(f"{day}/lanes?from=2026-03-01T10:00:00.250Z&to=2026-03-01T12:00:00Z")
+    end = page.get_by_label("To", exact=True)
+    expect(end).to_have_value("2026-03-01T13:00")
+    end.focus()
+    page.keyboard.type("01022027")  # the month first, whose "0" and "1" would be months before the time begins
+    expect(page).to_have_url(re.compile("2026-03-01T12"))
+    page.keyboard.press("Enter")
+    expect(page).to_have_url(re.compile(r"from=2026-03-01T10%3A00%3A00\.250Z&to=2027-01-02T12%3A00%3A00\.000Z"))
+    page.get_by_label("To", exact=True).fill("2025-01-01T00:00")
+    page.get_by_role("button", name="Apply").click()
+    expect(page.get_by_text("The time ends before it begins")).to_be_visible()
+
+
+def test_lines_of_the_axis_follow_the_clock_when_it_changes(open_page: Open, day: str) -> None:
+    page = open_page(f"{day}/lanes")
+    ticks = """async ([from, to]) => {
+        const url = [...document.querySelectorAll('link')].find(({ href }) => href.endsWith('chart/scale.js')).href;
+        const { makeScale, ticks } = await import(url);
+        return ticks(makeScale({ from: Date.parse(from), to: Date.parse(to) }, 0, 900)).map(({ label }) => label);
+    }"""
+    for begin, end, labels in (  # in Berlin
+        ("2026-10-23T22:00Z", "2026-10-27T12:00Z", "24 Oct, 12:00, 25 Oct, 12:00, 26 Oct, 12:00, 27 Oct, 12:00"),
+        ("2026-03-28T11:00Z", "2026-03-29T11:00Z", "12:00, 15:00, 18:00, 21:00, 29 Mar, 03:00, 06:00, 09:00, 12:00"),
+        ("2026-10-24T23:00Z", "2026-10-25T03:00Z", "01:00, 01:30, 02:00, 02:30, 02:00, 02:30, 03:00, 03:30, 04:00"),
+    ):
+        assert ", ".join(page.evaluate(ticks, [begin, end])) == labels

@@ -9,6 +9,7 @@ import re
 import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -607,6 +608,64 @@ def test_relatives_lead_to_each_other(open_page: Open, day: str) -> None:
     expect(page.get_by_role("heading", name="quarterly close")).to_be_visible()
 
 
+def test_relatives_come_and_change_while_one_looks(open_page: Open, fresh: str, api: Api) -> None:
+    page, client = open_page(f"{fresh}/run/{RUNNING}?tab=family"), api(fresh)
+    expect(page.get_by_text("No relatives")).to_be_visible()
+    expect(page.get_by_text("Live", exact=True)).to_be_visible()
+    client.post("executions", json={"job_id": "a-child", "run_name": "", "parent_job_id": RUNNING})
+    child = page.get_by_role("tabpanel").get_by_role("listitem")
+    expect(child.get_by_role("link", name="a-child")).to_be_visible()
+    expect(child.locator(".status")).to_have_attribute("data-status", "pending")
+    client.post("executions/a-child/start", json={})
+    expect(child.locator(".status")).to_have_attribute("data-status", "running")
+
+
+def test_other_runs_of_the_job_are_found_among_many_of_a_longer_name(open_page: Open, fresh: str, api: Api) -> None:
+    client = api(fresh)
+    names = ["payout", *["payout of a day"] * 20, "payout"]
+    for number, name in enumerate(names):
+        client.post("executions", json={"job_id": f"payout-{number}", "run_name": name})
+    page = open_page(f"{fresh}/run/payout-21?tab=other", expected=(404,))
+    panel = page.get_by_role("tabpanel")
+    expect(panel.get_by_role("listitem")).to_have_text(re.compile("payout-0"))
+    panel.get_by_role("button", name="Compare").last.click()
+    expect(panel.get_by_text("They went the same way.")).to_be_visible()
+    panel.get_by_label("Job id of the other run").fill("none-of-this-name")
+    page.keyboard.press("Enter")
+    expect(panel.get_by_role("alert")).to_be_visible()
+    expect(panel.get_by_text("They went the same way.")).to_have_count(0)
+
+
+def test_space_opens_what_is_folded_and_does_not_play(open_page: Open, day: str) -> None:
+    page = open_page(f"{day}/run/{CLOSE}?tab=change")
+    page.get_by_text("As recorded").focus()
+    page.keyboard.press("Space")
+    expect(page.locator("details[open]")).to_be_visible()
+    expect(page.get_by_role("button", name="Play", exact=True)).to_be_visible()
+
+
+def test_text_from_right_to_left_turns_nothing_around_it(open_page: Open, fresh: str, api: Api) -> None:
+    client, turned = api(fresh), "\u202edetelpmoc"
+    client.post("executions", json={"job_id": "turned", "inputs": {"paid": turned}})
+    client.post("executions/turned/steps", json={"step_id": "a", "name": turned})
+    client.post("executions/turned/notes", json={"text": "x"}, headers={"X-Reason": "y"})
+    page = open_page(f"{fresh}/run/turned")
+    expect(field(page, "inputs")).to_contain_text('"paid": "\\u202edetelpmoc"')
+    told = page.get_by_role("list", name="Events").get_by_role("listitem").nth(1)
+    expect(told).to_contain_text("began")
+    left = """(row) => {
+        const text = row.querySelector('.event-what .muted').firstChild;
+        return ['step', 'detelpmoc', 'began'].map((word) => {
+            const range = document.createRange();
+            range.setStart(text, text.data.indexOf(word));
+            range.setEnd(text, text.data.indexOf(word) + word.length);
+            return range.getBoundingClientRect().left;
+        });
+    }"""
+    places = told.evaluate(left)
+    assert places == sorted(places)
+
+
 def test_it_is_copied_as_json_and_as_curl(open_page: Open, day: str, api: Api) -> None:
     page = open_page(f"{day}/run/{CLOSE}?at=5")
     expect(page.get_by_text("as it was at event 5")).to_be_visible()
@@ -645,6 +704,39 @@ def test_a_deleted_run_can_still_be_seen(open_page: Open, fresh: str, api: Api) 
     (told,) = re.findall(r"'(.*)'", page.evaluate("navigator.clipboard.readText()"))
     assert httpx.get(told, trust_env=False).json()["status"] == "completed"
     expect(page.get_by_role("button", name="Correct")).to_have_count(0)
+
+
+def test_a_deleted_run_ends_when_it_was_deleted(open_page: Open, fresh: str, api: Api) -> None:
+    client = api(fresh)
+    client.post("executions", json={"job_id": "gone"}, headers={"X-Actor": "ada"})
+    client.post("executions/gone/start", json={})
+    assert client.delete("executions/gone").status_code == 204
+    page = open_page(f"{fresh}/audit", expected=(404,))
+    page.clock.install(time=datetime.now(UTC) + timedelta(days=3))
+    page.goto(f"{fresh}/run/gone")
+    facts = page.locator(".run-facts")
+    expect(facts).to_contain_text(re.compile(r"Created by\s*ada"))
+    expect(facts).to_contain_text(re.compile(r"Duration\s*[\d.]+ m?s"))
+    canvas = page.locator(".gantt canvas")
+    expect(canvas).to_have_attribute("aria-label", re.compile("then Running"))
+    box = canvas.bounding_box()
+    assert box is not None
+    page.mouse.click(box["x"] + box["width"] - 8, box["y"] + 40)  # where it was deleted already
+    page.clock.run_for(500)
+    expect(page.get_by_text("as it was at event")).to_have_count(0)
+    page.mouse.click(box["x"] + box["width"] * 0.6, box["y"] + 40)
+    expect(page.get_by_text(re.compile("as it was at event [12]"))).to_be_visible()
+
+
+def test_events_of_several_days_tell_the_day(open_page: Open, day: str, api: Api) -> None:
+    page = open_page(f"{day}/run/{CLOSE}")
+    when = page.locator(".event-when time").first
+    expect(when).to_have_text(re.compile(r"^\d\d:\d\d:\d\d\.\d{3}$"))
+    run = api(day).get(f"executions/{CLOSE}").json() | {"created_at": "2026-01-01T10:00:00Z"}
+    page.route(f"**/api/v1/executions/{CLOSE}", lambda route: route.fulfill(json=run))
+    page.reload()
+    expect(when).to_have_text(re.compile(r"^\d\d \w+, \d\d:\d\d:\d\d$"))
+    assert when.evaluate("(time) => time.parentElement.scrollWidth <= time.parentElement.clientWidth")
 
 
 def test_html_and_script_in_a_run_are_text(open_page: Open, day: str) -> None:

@@ -248,3 +248,52 @@ def test_the_keyboard_walks_the_list_and_opens_a_run(open_page: Open, day: str) 
     page.keyboard.press("Escape")
     expect(page.get_by_role("heading", name="Runs")).to_be_visible()
     expect(page).to_have_url(f"{day}/?q=close-2026")
+
+
+def test_whoever_comes_back_finds_the_list_where_they_left_it(open_page: Open, day: str) -> None:
+    page = open_page(day)
+    scroll = "(list, top) => list.scrollTo(0, top)"
+    expect(page.locator("[data-job]").first).to_be_visible()
+    for top in (4000, 9000):
+        page.locator(".virtual").evaluate(scroll, top)
+        page.wait_for_function("(top) => document.querySelector('.virtual').scrollTop === top", arg=top)
+    page.wait_for_function("document.querySelectorAll('.run-row.more').length === 0")
+    job = page.evaluate("document.elementFromPoint(300, 500).closest('[data-job]').dataset.job")
+    for way in ("back", "escape"):
+        page.locator(f'[data-job="{job}"] a').click()
+        expect(page).to_have_url(re.compile(f"/run/{job}$"))
+        expect(page.locator(".run-title")).to_be_visible()
+        if way == "back":
+            page.go_back()
+        else:
+            page.keyboard.press("Escape")
+        expect(page.locator(f'[data-job="{job}"]')).to_be_in_viewport()
+        assert page.locator(".virtual").evaluate("(list) => list.scrollTop") == 9000
+    page.get_by_role("link", name="Lanes").click()
+    page.get_by_role("link", name="Runs", exact=True).click()
+    expect(page.locator("[data-job]").first).to_be_in_viewport()
+    assert page.locator(".virtual").evaluate("(list) => list.scrollTop") == 0
+
+
+def test_filters_by_time_are_applied_on_a_low_screen_and_stay_exact(open_page: Open, day: str) -> None:
+    page = open_page(f"{day}/?from=2026-10-25T01:30:00.750Z&before=2027-01-01T00:00:00Z")
+    page.set_viewport_size({"width": 1280, "height": 600})
+    page.get_by_role("button", name="Filters").click()
+    page.get_by_label("Created before").fill("20266-01-01T00:00")
+    page.get_by_role("button", name="Apply").click()
+    expect(page.get_by_label("Created before")).to_be_focused()  # the browser says what is wrong with it
+    page.get_by_label("Created before").fill("2027-02-01T00:00")
+    page.get_by_role("button", name="Apply").click()
+    # At half past two that night it might as well have been an hour earlier.
+    expect(page).to_have_url(re.compile(r"from=2026-10-25T01%3A30%3A00.750Z&before=2027-01-31T23%3A00%3A00.000Z$"))
+
+
+def test_a_run_of_another_year_tells_which(open_page: Open, day: str) -> None:
+    page = open_page(f"{day}/audit")
+    page.clock.set_fixed_time(datetime.now(UTC) + timedelta(days=370))
+    page.goto(day)
+    expect(page.locator(".run-when time").first).to_have_text(re.compile(r"^\d\d \w+ \d{4}, \d\d:\d\d$"))
+    for width in (1440, 1024, 768, 390):
+        page.set_viewport_size({"width": width, "height": 768})
+        fits = "(cells) => cells.every((cell) => cell.scrollWidth <= cell.clientWidth)"
+        assert page.locator(".run-when").evaluate_all(fits)

@@ -193,11 +193,11 @@ def test_html_and_script_are_text(open_page: Open, day: str) -> None:
 
 
 def test_an_error_is_told_and_can_be_tried_again(open_page: Open, day: str) -> None:
-    page = open_page(f"{day}/statistics", expected=(503,))
-    busy = {"type": "urn:x", "title": "Busy", "status": 503, "detail": "The database is away."}
-    page.route("**/statistics/longest?*", lambda route: route.fulfill(status=503, json=busy))
+    page = open_page(f"{day}/statistics", expected=(500,))
+    broken = {"type": "urn:x", "title": "Broken", "status": 500, "detail": "The database is bad."}
+    page.route("**/statistics/longest?*", lambda route: route.fulfill(status=500, json=broken))
     page.get_by_role("button", name="7 days").click()
-    expect(page.get_by_role("alert")).to_contain_text("The database is away.")
+    expect(page.get_by_role("alert")).to_contain_text("The database is bad.")
     page.unroute("**/statistics/longest?*")
     page.get_by_role("button", name="Try again").click()
     expect(tile(page, "Runs")).to_be_visible()

@@ -1,11 +1,13 @@
 // Times in the reader's zone, lengths of time and numbers, as text.
-const DAY = 86_400_000;
 const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
 const dayClock = new Intl.DateTimeFormat(undefined, {
   day: "2-digit", month: "short", hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23",
 });
 const dayMinute = new Intl.DateTimeFormat(undefined, {
   day: "2-digit", month: "short", hour: "2-digit", minute: "2-digit", hourCycle: "h23",
+});
+const dayYear = new Intl.DateTimeFormat(undefined, {
+  year: "numeric", month: "short", day: "2-digit", hour: "2-digit", minute: "2-digit", hourCycle: "h23",
 });
 const full = new Intl.DateTimeFormat(undefined, {
   year: "numeric", month: "short", day: "2-digit", hour: "2-digit", minute: "2-digit", second: "2-digit",
@@ -21,12 +23,14 @@ export const percent = (value) => percents.format(value);
 export const shortNumber = (value) => (value < 10_000 ? numbers.format(value) : compact.format(value));
 export const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
 
-/** The clock today, with the day before it on other days. */
+/** The clock today, with the day before it on other days, and of other years with the year. */
 export function shortTime(time) {
-  const at = ms(time);
-  const near = Math.abs(Date.now() - at) < DAY && new Date(at).getDate() === new Date().getDate();
-  return (near ? clock : dayClock).format(at);
+  const [at, now] = [new Date(ms(time)), new Date()];
+  if (isSameDay(at, now)) return clock.format(at);
+  return (at.getFullYear() === now.getFullYear() ? dayClock : dayYear).format(at);
 }
+export const isSameDay = (one, other) => new Date(one).toDateString() === new Date(other).toDateString();
+export const dayTime = (time) => dayClock.format(ms(time));
 export const minuteTime = (time) => dayMinute.format(ms(time));
 export const clockTime = (time) => clock.format(ms(time));
 export const fullTime = (time) => full.format(ms(time));
@@ -62,12 +66,23 @@ export const fieldName = (path) =>
     ? path.map((part, at) => (typeof part === "number" ? `[${part}]` : at ? `.${part}` : part)).join("")
     : path;
 
+/** As JSON, in which nothing turns the order of what stands around it: such signs are told by their numbers. */
+export const json = (value, indent) =>
+  JSON.stringify(value, null, indent)?.replaceAll(/[\u202a-\u202e\u2066-\u2069]/g, (sign) => `\\u${sign.charCodeAt(0).toString(16)}`);
+
+const TURNS = /[\u0590-\u08ff\u200f\u202a-\u202e\u2066-\u2069\ufb1d-\ufdff\ufe70-\ufefc]/;
+
+/** Text that may be written from right to left, inside of a sentence that is not. */
+export const apart = (text) => (TURNS.test(text) ? `\u2068${text}\u2069` : text);
+
+/** The beginning of a text, without half a letter at its end. */
+export const cut = (text, most) => (text.length > most ? `${text.slice(0, most).replace(/[\ud800-\udbff]$/, "")}…` : text);
+
 /** A value on one line. */
 export function brief(value, most = 160) {
   if (value === null || value === undefined) return "–";
-  const text = typeof value === "string" ? value : JSON.stringify(value);
-  const line = text.replaceAll(/\s+/g, " ");
-  return line.length > most ? `${line.slice(0, most)}…` : line;
+  const text = typeof value === "string" ? value : json(value);
+  return apart(cut(text.replaceAll(/\s+/g, " "), most));
 }
 
 /** What an `<input type="datetime-local">` shows of an instant, and back. */
@@ -76,4 +91,11 @@ export function toInput(iso) {
   if (Number.isNaN(at.getTime())) return ""; // a URL may say anything
   return new Date(at.getTime() - at.getTimezoneOffset() * 60_000).toISOString().slice(0, 19);
 }
-export const fromInput = (text) => (text ? new Date(text).toISOString() : null);
+/**
+ * Where nobody touched it, the time `before` stays as exact as it was, and of two hours of one name the same: `shown` is
+ * what the field began with. Browsers leave seconds of zero out.
+ */
+export const fromInput = (text, before = null, shown = toInput(before)) =>
+  text ? (Date.parse(text) === Date.parse(shown) ? before : new Date(text).toISOString()) : null;
+/** The last that a field takes: in a year of five digits, which browsers let people type, nothing begins. */
+export const LATEST = "9999-12-31T23:59:59";

@@ -1,12 +1,12 @@
 // What an event changed: before → after. All of it is text, whatever it holds.
 import { html } from "../html.js";
-import { brief } from "../format.js";
+import { brief, json } from "../format.js";
 import { Time } from "../ui/basics.js";
 
 const same = (one, other) => JSON.stringify(one) === JSON.stringify(other);
 const isObject = (value) => value !== null && typeof value === "object" && !Array.isArray(value);
 const isTime = (value) => typeof value === "string" && !Number.isNaN(Date.parse(value));
-const whole = (value) => (typeof value === "string" ? value : JSON.stringify(value, null, 2));
+const whole = (value) => (typeof value === "string" ? value : json(value, 2));
 
 /** The changed fields, one by one; of objects that were and are there, the members that differ. */
 export const changesOf = (changes) =>

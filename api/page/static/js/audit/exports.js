@@ -1,19 +1,21 @@
 // Downloads of the events that pass the filters. They go past the page, so that they may be of any size.
 import { html } from "../html.js";
-import { apiPath, Problem } from "../api.js";
+import { apiPath, ask } from "../api.js";
 import { Icon, say } from "../ui/basics.js";
 
 const FORMATS = { jsonl: "JSON Lines", csv: "CSV", parquet: "Parquet" };
 
-export function Exports({ filters }) {
+/** `problem`: why the filters find nothing; the browser would leave the page for an answer that says the same. */
+export function Exports({ filters, problem }) {
   const save = async (event, format) => {
     event.preventDefault();
     try {
-      await check(format);
+      if (problem) throw problem;
+      await ask(apiPath("audit/export", { format, before: 0 })); // of no event: a download that fails tells a person nothing
       location.assign(apiPath("audit/export", { ...filters, format }));
       say(`The download of ${FORMATS[format]} begins`);
-    } catch (problem) {
-      say(problem.message, "bad");
+    } catch (found) {
+      say(found.message, "bad");
     }
   };
   return html`
@@ -26,10 +28,4 @@ export function Exports({ filters }) {
       )}
     </div>
   `;
-}
-
-/** A download that fails tells a person nothing: so ask first for the export of no event. */
-async function check(format) {
-  const response = await fetch(apiPath("audit/export", { format, before: 0 }));
-  if (!response.ok) throw new Problem(await response.json());
 }

@@ -1,6 +1,6 @@
 // The search form: what is asked for stands in the URL once it is sent.
 import { html, useRef } from "../html.js";
-import { eventName, fromInput, toInput } from "../format.js";
+import { eventName, fromInput, LATEST, toInput } from "../format.js";
 import { here, setParams } from "../router.js";
 import { useKeys } from "../keys.js";
 import { LABELS, STATUSES } from "../statuses.js";
@@ -19,7 +19,7 @@ export function SearchForm({ filters, problem }) {
     const changes = { cursor: null, order: data.get("order") === "oldest" ? "oldest" : null };
     for (const name of Object.keys(SINGLE)) {
       const text = (data.get(name) ?? "").trim();
-      changes[name] = TIMES.includes(name) ? timeOf(text, filters[name]) : text;
+      changes[name] = TIMES.includes(name) ? fromInput(text, filters[name]) : text;
     }
     for (const name of Object.keys(SEVERAL)) changes[name] = data.getAll(name);
     form.current.querySelectorAll(".choices[open]").forEach((each) => (each.open = false));
@@ -57,7 +57,7 @@ export function SearchForm({ filters, problem }) {
       <details class="audit-more" open=${MORE.some((name) => filters[name]) || here.peek().params.get("order") === "oldest"}>
         <summary>More filters</summary>
         <div class="audit-fields">
-          ${TIMES.map((name) => field(name, "datetime-local", toInput(filters[name]), { step: "1" }))}
+          ${TIMES.map((name) => field(name, "datetime-local", toInput(filters[name]), { step: "1", max: LATEST }))}
           <div class="field">
             <label for="audit-changed_field">${SINGLE.changed_field}</label>
             <select id="audit-changed_field" name="changed_field" aria-invalid=${invalid("changed_field")}>
@@ -83,6 +83,3 @@ export function SearchForm({ filters, problem }) {
 
 /** Types may be written with their prefix, too. */
 const short = (types) => (types ?? []).map((each) => each.replace("execution.", ""));
-
-/** A time that nobody touched stays as exact as the URL has it; a field shows no more than its second. */
-const timeOf = (text, before) => (text && toInput(before) === text ? before : fromInput(text));

@@ -66,8 +66,8 @@ const widths = new Map();
 /** The text, cut with an ellipsis to a width. Widths of letters are remembered: measuring costs more than drawing. */
 export function fitted(context, text, width) {
   let left = width;
-  for (let at = 0; at < text.length; at += 1) {
-    const letter = text[at];
+  let at = 0;
+  for (const letter of text) {
     const key = context.font + letter;
     let size = widths.get(key);
     if (size === undefined) {
@@ -76,9 +76,8 @@ export function fitted(context, text, width) {
       widths.set(key, size);
     }
     left -= size;
-    if (left < 0) {
-      return at < 2 ? "" : `${text.slice(0, Math.max(1, at - 1))}…`;
-    }
+    if (left < 0) return at < 2 ? "" : `${text.slice(0, at - 1).replace(/[\ud800-\udbff]$/, "")}…`;
+    at += letter.length;
   }
   return text;
 }

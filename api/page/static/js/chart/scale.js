@@ -22,14 +22,19 @@ export const makeScale = ({ from, to }, left, right) => {
 /** Times for lines on an axis, in the reader's zone, with their labels. */
 export function ticks({ from, to, per }, space = 90) {
   const step = STEPS.find((each) => each * per >= space) ?? STEPS.at(-1);
-  const offset = -new Date(from).getTimezoneOffset() * MINUTE;
+  const offset = offsetAt(from);
   const label = step >= DAY ? (at) => days.format(at) : step >= MINUTE ? dayOrMinute : step >= SECOND ? clockTime : preciseTime;
   const found = [];
-  for (let at = Math.ceil((from + offset) / step) * step - offset; at <= to && found.length < 100; at += step) {
+  for (let wall = Math.ceil((from + offset) / step) * step; found.length < 100; wall += step) {
+    // Clocks that change move lines of several hours or days, which are of the clock, and not shorter ones.
+    const at = wall - (step > HOUR ? offsetAt(wall - offset) : offset);
+    if (at > to) break;
     found.push({ at, label: label(at) });
   }
   return found;
 }
+
+const offsetAt = (time) => -new Date(time).getTimezoneOffset() * MINUTE;
 
 const dayOrMinute = (at) => {
   const date = new Date(at);

@@ -1,6 +1,6 @@
 // The canvas of lanes: zoom, pan, and what lies under the pointer.
 import { html, useEffect, useRef, useState } from "../html.js";
-import { duration, preciseTime } from "../format.js";
+import { duration, fullTime } from "../format.js";
 import { useCanvas } from "../chart/canvas.js";
 import { makeScale, panned, zoomed } from "../chart/scale.js";
 import { go, runUrl } from "../router.js";
@@ -57,6 +57,7 @@ export function LaneChart({ lanes, bounds, view, onView, clip, onSelect, descrip
   });
   const pointer = {
     onPointerDown: (event) => {
+      if (event.button) return; // the menu of the browser
       event.currentTarget.setPointerCapture(event.pointerId);
       if (event.isPrimary) pointers.current.clear(); // the first finger: whatever was never told to be gone is gone
       pointers.current.set(event.pointerId, event);
@@ -94,7 +95,8 @@ export function LaneChart({ lanes, bounds, view, onView, clip, onSelect, descrip
         setChoice(null);
       } else if (now && !now.moved && !now.pinch) {
         const bar = barAt(frame.current, ...place(event));
-        if (bar) go(runUrl(bar.job_id));
+        if (bar && (event.ctrlKey || event.metaKey)) window.open(runUrl(bar.job_id), "_blank", "noopener"); // as a link
+        else if (bar) go(runUrl(bar.job_id));
       }
     },
     onPointerCancel: (event) => {
@@ -118,7 +120,7 @@ export function LaneChart({ lanes, bounds, view, onView, clip, onSelect, descrip
   return html`
     <div class="lane-chart">
       <canvas ref=${canvas} ...${pointer} tabIndex="0" role="img" aria-label=${description} onKeyDown=${keys}></canvas>
-      ${tip && html`<${Tip} ...${tip} clip=${clip} width=${canvas.current.clientWidth} />`}
+      ${tip && html`<${Tip} ...${tip} clip=${clip} box=${canvas.current} />`}
     </div>
   `;
 }
@@ -129,14 +131,15 @@ function pinchOf(pointers) {
   return { apart: Math.max(20, Math.abs(a - b)), middle: (a + b) / 2 };
 }
 
-function Tip({ bar, x, y, clip, width }) {
+/** Above what it tells of where there is no room below. */
+function Tip({ bar, x, y, clip, box: { clientWidth: width, clientHeight: height } }) {
   const status = clip === null ? bar.status : (statusAt(bar, clip) ?? "pending");
   const end = bar.end ?? clip ?? Date.now();
   return html`
-    <div class="tip" style=${{ left: `${Math.max(4, Math.min(x + 14, width - 260))}px`, top: `${y + 18}px` }}>
+    <div class="tip" style=${{ left: `${Math.max(4, Math.min(x + 14, width - 260))}px`, ...(y > height / 2 ? { bottom: `${height - y + 12}px` } : { top: `${y + 18}px` }) }}>
       <b>${bar.name}</b><span>${bar.job_id}</span>
       <span>${LABELS[status]} · ${duration((end - (bar.started ?? bar.created)) / 1000)}</span>
-      <span>${preciseTime(bar.created)}</span>${bar.error && html`<span>${bar.error}</span>`}
+      <span>${fullTime(bar.created)}</span>${bar.error && html`<span>${bar.error}</span>`}
     </div>
   `;
 }

@@ -1,6 +1,6 @@
 // All events of a run: who, when, why and what. However many there are, only those in sight are read and drawn.
 import { html, useEffect, useRef } from "../html.js";
-import { brief, eventName, number, preciseTime } from "../format.js";
+import { apart, brief, dayTime, eventName, isSameDay, number, preciseTime } from "../format.js";
 import { Glyph, Time } from "../ui/basics.js";
 import { VirtualList } from "../ui/virtual.js";
 
@@ -11,9 +11,9 @@ export function summary({ type, data }) {
     case "execution.noted":
       return data.text;
     case "execution.step_started":
-      return `step ${data.name ?? data.step_id} began`;
+      return `step ${apart(data.name ?? data.step_id)} began`;
     case "execution.step_finished":
-      return `step ${data.step_id} ${data.outcome}${data.error ? `: ${data.error}` : ""}`;
+      return `step ${apart(data.step_id)} ${data.outcome}${data.error ? `: ${data.error}` : ""}`;
     case "execution.deleted":
       return "taken out of the history";
     default: {
@@ -37,6 +37,8 @@ export function Events({ model }) {
     if (!touched.current) handle.current?.show(at - 1);
     touched.current = false;
   }, [at, count > 0]);
+  const { created_at: begin, updated_at: end } = model.current.value;
+  const format = isSameDay(begin, end) ? preciseTime : dayTime;
   const row = (index) => {
     const version = index + 1;
     const event = model.events.peek(version);
@@ -54,7 +56,7 @@ export function Events({ model }) {
           <span class="event-mark">${glyph ? html`<${Glyph} status=${glyph} />` : html`<span class="dot"></span>`}</span>
           <span class="event-what clip"><b>${eventName(event.type)}</b> <span class="muted">${brief(summary(event), 300)}</span></span>
           <span class="event-who clip">${event.actor}${event.reason && html` <span class="muted">“${brief(event.reason, 120)}”</span>`}</span>
-          <span class="event-when"><${Time} at=${event.recorded_at} format=${preciseTime} /></span>
+          <span class="event-when"><${Time} at=${event.recorded_at} format=${format} /></span>
         </button>
       </div>
     `;

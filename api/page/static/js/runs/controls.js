@@ -1,6 +1,6 @@
 // The search field and the further filters.
 import { html, useEffect, useRef, useState } from "../html.js";
-import { fromInput, toInput } from "../format.js";
+import { fromInput, LATEST, toInput } from "../format.js";
 import { here, setParams } from "../router.js";
 import { Icon } from "../ui/basics.js";
 import { isAttribute, splitAttributes } from "./filters.js";
@@ -71,7 +71,7 @@ export function Filters({ filters }) {
     const changed = TEXTS.map(([, name], at) => [name, data.get(name).trim(), texts[at]]).filter(([, now, before]) => now !== before);
     setParams({
       ...Object.fromEntries(changed.map(([name, now]) => [name, now])),
-      ...Object.fromEntries(TIMES.map(([, name]) => [name, fromInput(data.get(name))])), parent: data.get("parent").trim(),
+      ...Object.fromEntries(TIMES.map(([filter, name]) => [name, fromInput(data.get(name), filters[filter])])), parent: data.get("parent").trim(),
       attribute: attributes,
     });
     setOpen(false);
@@ -87,7 +87,7 @@ export function Filters({ filters }) {
           ${TIMES.map(
             ([filter, name, label]) => html`
               <div class="field" key=${name}><label for=${`f-${name}`}>${label}</label>
-                <input id=${`f-${name}`} name=${name} type="datetime-local" step="1" value=${toInput(filters[filter])} /></div>
+                <input id=${`f-${name}`} name=${name} type="datetime-local" step="1" max=${LATEST} value=${toInput(filters[filter])} /></div>
             `,
           )}
           ${TEXTS.map(

@@ -1,6 +1,6 @@
 // Which runs are counted: a window of time that moves along or stands still, and filters. All of it is in the URL.
 import { html } from "../html.js";
-import { fromInput, minuteTime, toInput } from "../format.js";
+import { fromInput, LATEST, minuteTime, toInput } from "../format.js";
 import { setParams } from "../router.js";
 import { LABELS, TERMINAL } from "../statuses.js";
 import { Choices } from "../ui/choices.js";
@@ -47,7 +47,8 @@ export function WindowForm({ range, names, types }) {
   const apply = (event) => {
     event.preventDefault();
     const data = new FormData(event.currentTarget);
-    setParams({ window: null, from: fromInput(data.get("from")), before: fromInput(data.get("before")) }, {});
+    const timeOf = (field, at) => fromInput(data.get(field), new Date(at).toISOString());
+    setParams({ window: null, from: timeOf("from", from), before: timeOf("before", before) }, {});
   };
   const choose = (parameter) => (values) => setParams({ [parameter]: values });
   return html`
@@ -62,9 +63,9 @@ export function WindowForm({ range, names, types }) {
       </div>
       <form class="from-to" key=${`${from} ${before} ${name}`} onSubmit=${apply} aria-label="From and before">
         <label for="stat-from">From</label>
-        <input id="stat-from" name="from" type="datetime-local" step="3600" defaultValue=${toInput(new Date(from).toISOString())} />
+        <input id="stat-from" name="from" type="datetime-local" step="3600" max=${LATEST} defaultValue=${toInput(new Date(from).toISOString())} />
         <label for="stat-before">before</label>
-        <input id="stat-before" name="before" type="datetime-local" step="3600" defaultValue=${toInput(new Date(before).toISOString())} />
+        <input id="stat-before" name="before" type="datetime-local" step="3600" max=${LATEST} defaultValue=${toInput(new Date(before).toISOString())} />
         <button class="button">Apply</button>
       </form>
       <span class="spacer"></span>

@@ -1,12 +1,12 @@
 // What changed: path by path, the old struck and red, the new green; with words for those who see neither.
 import { html } from "../html.js";
-import { brief, fieldName } from "../format.js";
+import { cut, fieldName, json } from "../format.js";
 
 const BOOKKEEPING = new Set(["version", "updated_at"]);
 
 const Side = ({ kind, value }) => html`
   <${kind} class="diff-side"><span class="unseen">${kind === "del" ? "before: " : "after: "}</span>${
-    typeof value === "string" ? value : brief(JSON.stringify(value), 2000)}</${kind}>
+    typeof value === "string" ? value : cut(json(value), 2000)}</${kind}>
 `;
 
 /** `[{ path, before, after, kind }]` of the service. */

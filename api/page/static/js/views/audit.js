@@ -33,7 +33,7 @@ export function Audit() {
         <h1>Audit</h1>
         <span class="muted number" role="status">${count.data && !count.problem && !page.problem ? counted(count.data) : ""}</span>
         <span class="spacer"></span>
-        <${Exports} filters=${filters} />
+        <${Exports} filters=${filters} problem=${page.problem} />
         <button class="button copy-link" onClick=${() => copy(location.href, "Link to this search")}>
           <${Icon} name="link" /><span>Copy link</span>
         </button>

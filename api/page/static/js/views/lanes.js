@@ -1,12 +1,12 @@
 // Runs over time, in lanes; any stretch of it can be played again.
 import { html, useEffect, useMemo, useState } from "../html.js";
-import { fromInput, ms, number, shortTime, toInput } from "../format.js";
+import { fromInput, LATEST, ms, number, shortTime, toInput } from "../format.js";
 import { useKeys } from "../keys.js";
 import { known, listen } from "../live.js";
 import { LiveMark } from "../livemark.js";
 import { useLater, useNow, useResource } from "../resource.js";
 import { here, setParams, withParams } from "../router.js";
-import { Empty, Failure, Icon, Loading } from "../ui/basics.js";
+import { Empty, Failure, Icon, Loading, say } from "../ui/basics.js";
 import { LaneChart } from "../lanes/chart.js";
 import { loadReplay, loadRuns } from "../lanes/data.js";
 import { pack } from "../lanes/pack.js";
@@ -94,18 +94,31 @@ export function Lanes() {
 
 function Controls({ window, by, seen, onZoom, onAll, onReplay }) {
   if (window.replay) return null;
-  const choose = (name) => (event) =>
-    event.currentTarget.value && setParams({ last: null, from: iso(seen.from), to: iso(seen.to), [name]: fromInput(event.currentTarget.value) });
+  const shown = (at) => (window.fixed ? toInput(iso(at)).slice(0, 16) : "");
+  // Only once it is sent: a year is typed digit by digit, and each of them would be a time.
+  const apply = (event) => {
+    event.preventDefault();
+    const data = new FormData(event.currentTarget);
+    const timeOf = (name, at) => fromInput(data.get(name), iso(window.fixed ? window[name] : at), shown(window[name])) ?? iso(at);
+    const [from, to] = [timeOf("from", seen.from), timeOf("to", seen.to)];
+    if (ms(from) < ms(to)) setParams({ last: null, from, to }, {});
+    else say("The time ends before it begins: choose an earlier one to begin with, or a later one to end", "bad");
+  };
   return html`
     <div class="lane-tools">
       <div class="segmented" role="group" aria-label="How far back">
         ${Object.keys(SPANS).map((each) => html`<button key=${each} class="button small" aria-pressed=${String(window.last === each)}
           onClick=${() => setParams({ last: each, from: null, to: null })}>${each}</button>`)}
       </div>
-      <label class="unseen" for="lanes-from">From</label>
-      <input id="lanes-from" class="small-input" type="datetime-local" value=${window.fixed ? toInput(iso(window.from)).slice(0, 16) : ""} onChange=${choose("from")} />
-      <label class="unseen" for="lanes-to">To</label>
-      <input id="lanes-to" class="small-input" type="datetime-local" value=${window.fixed ? toInput(iso(window.to)).slice(0, 16) : ""} onChange=${choose("to")} />
+      <form class="joined lane-times" key=${`${window.fixed} ${window.from} ${window.to}`} onSubmit=${apply} aria-label="From and to">
+        ${[["from", "From"], ["to", "To"]].map(
+          ([name, label]) => html`
+            <label key=${`${name} label`} class="unseen" for=${`lanes-${name}`}>${label}</label>
+            <input key=${name} id=${`lanes-${name}`} name=${name} class="small-input" type="datetime-local" max=${LATEST} defaultValue=${shown(window[name])} />
+          `,
+        )}
+        <button class="button">Apply</button>
+      </form>
       <label class="unseen" for="lanes-by">Lanes by</label>
       <select id="lanes-by" value=${by} onChange=${(event) => setParams({ by: event.currentTarget.value === "name" ? null : event.currentTarget.value })}>
         ${[["name", "by name"], ["kind", "by type"], ["none", "in one lane"]].map(([value, text]) => html`<option key=${value} value=${value} selected=${value === by}>${text}</option>`)}
