@@ -122,6 +122,18 @@ def test_size_and_root_are_those_of_the_ledger(open_page: Open, day: str) -> Non
     expect(proof).to_contain_text(root["root"])
 
 
+def test_refreshing_reads_events_count_and_size_again(open_page: Open, fresh: str) -> None:
+    page = open_page(f"{fresh}/audit?type=created")
+    root = page.locator(".proof code")
+    expect(root).to_be_visible()
+    before, found = root.inner_text(), ask(fresh, "audit/count", type="created")["number"]
+    httpx.post(f"{fresh}/api/v1/executions", json={"job_id": "since"}, trust_env=False)
+    page.get_by_role("button", name="Refresh").click()
+    expect(rows(page).first).to_contain_text("since")
+    expect(page.get_by_text(f"{found + 1:,} events found")).to_be_visible()
+    expect(root).not_to_have_text(before)
+
+
 @pytest.mark.parametrize(("label", "ending"), [("JSON Lines", "jsonl"), ("CSV", "csv"), ("Parquet", "parquet")])
 def test_what_was_found_is_exported(open_page: Open, day: str, label: str, ending: str) -> None:
     page = open_page(f"{day}/audit?actor=grace&type=corrected")

@@ -636,6 +636,26 @@ def test_other_runs_of_the_job_are_found_among_many_of_a_longer_name(open_page: 
     expect(panel.get_by_text("They went the same way.")).to_have_count(0)
 
 
+def test_runs_that_part_late_in_many_steps_are_shown_where_they_do(open_page: Open, fresh: str, api: Api) -> None:
+    client, number = api(fresh), 620
+    for job in ("many-1", "many-2"):
+        client.post("executions", json={"job_id": job, "run_name": "many"})
+        names = [f"step {at}" for at in range(number)]
+        if job == "many-2":
+            names[600] = "another way"
+        commands = [
+            {"execution_id": job, "command": "start-step", "body": {"step_id": f"s{at}", "name": name}}
+            for at, name in enumerate(names)
+        ]
+        assert client.post("/commands:batch", json={"commands": commands}).status_code == 200
+    page = open_page(f"{fresh}/run/many-1?tab=other&other=many-2")
+    steps = page.get_by_role("region", name="Steps of both runs")
+    expect(steps.get_by_text("they part here")).to_be_visible()
+    expect(page.get_by_text(re.compile(r"^Steps 5\d\d to 6\d\d of 62\d\.$"))).to_be_visible()
+    page.get_by_role("tab", name="Two moments").click()
+    expect(page.get_by_text(f"The first 200 of {number}.")).to_be_visible()
+
+
 def test_space_opens_what_is_folded_and_does_not_play(open_page: Open, day: str) -> None:
     page = open_page(f"{day}/run/{CLOSE}?tab=change")
     page.get_by_text("As recorded").focus()

@@ -214,6 +214,19 @@ def test_what_is_read_stays_where_it_is_while_runs_arrive(open_page: Open, api: 
     assert rows(page)[:3] == ["arrived-2", "arrived-1", "arrived-0"]
 
 
+def test_whoever_scrolls_up_again_sees_what_arrived(open_page: Open, api: Api, fresh: str) -> None:
+    page, client = open_page(fresh), api(fresh)
+    expect(page.get_by_text("Live", exact=True)).to_be_visible()
+    expect(page.locator("[data-job]").first).to_be_visible()
+    page.locator(".virtual").evaluate("(list) => list.scrollTo(0, 1500)")
+    page.wait_for_function("document.querySelector('.virtual').scrollTop === 1500")
+    client.post("executions", json={"job_id": "arrived"})
+    expect(page.get_by_role("button", name="1 new run")).to_be_visible()
+    page.wait_for_timeout(800)  # longer than a list waits for more of it
+    page.locator(".virtual").evaluate("(list) => list.scrollTo(0, 0)")
+    expect(page.locator('[data-job="arrived"]')).to_be_visible()
+
+
 def test_scrolling_reads_on_to_the_last_run_without_a_gap(open_page: Open, api: Api, day: str) -> None:
     page = open_page(day)
     expect(page.get_by_role("table")).to_be_visible()

@@ -11,7 +11,7 @@ import httpx
 import pytest
 from playwright.sync_api import Page, Route, expect
 
-from support.day import CLOSE
+from support.day import CLOSE, RUNNING
 
 from .conftest import Open
 
@@ -85,6 +85,24 @@ def test_a_click_on_the_timeline_stays_where_it_was_while_the_service_is_away(op
     page.mouse.click(box["x"] + box["width"] * 0.6, box["y"] + 40)
     expect(page.locator(".toast.bad")).to_have_text("The database is away.")
     expect(page.get_by_text("as it was at event")).to_have_count(0)
+
+
+def test_an_answer_that_was_overtaken_changes_nothing(open_page: Open, fresh: str, api: Api) -> None:
+    page, client = open_page(f"{fresh}/run/{RUNNING}"), api(fresh)
+    expect(page.get_by_text("Live", exact=True)).to_be_visible()
+    before = client.get(f"executions/{RUNNING}").json()
+    held: list[Route] = []
+    page.route(f"**/executions/{RUNNING}", lambda route: held.append(route), times=1)
+    client.post(f"executions/{RUNNING}/notes", json={"text": "one"})
+    page.wait_for_timeout(1000)
+    assert len(held) == 1
+    client.post(f"executions/{RUNNING}/notes", json={"text": "two"})
+    events = page.get_by_role("list", name="Events")
+    expect(events).to_contain_text("two")
+    held[0].fulfill(json=before)
+    page.wait_for_timeout(500)
+    expect(events).to_contain_text("two")
+    expect(page.locator(".player-moment")).to_contain_text(f"{before['version'] + 2} / {before['version'] + 2}")
 
 
 @pytest.mark.parametrize(("view", "what"), [("/", "**/api/v1/executions?*"), ("/", "**/api/v1/ledger")])

@@ -27,11 +27,12 @@ export const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
 export function shortTime(time) {
   const [at, now] = [new Date(ms(time)), new Date()];
   if (isSameDay(at, now)) return clock.format(at);
-  return (at.getFullYear() === now.getFullYear() ? dayClock : dayYear).format(at);
+  return (isThisYear(at) ? dayClock : dayYear).format(at);
 }
+const isThisYear = (time) => new Date(time).getFullYear() === new Date().getFullYear();
 export const isSameDay = (one, other) => new Date(one).toDateString() === new Date(other).toDateString();
 export const dayTime = (time) => dayClock.format(ms(time));
-export const minuteTime = (time) => dayMinute.format(ms(time));
+export const minuteTime = (time) => (isThisYear(time) ? dayMinute : dayYear).format(ms(time));
 export const clockTime = (time) => clock.format(ms(time));
 export const fullTime = (time) => full.format(ms(time));
 

@@ -7,9 +7,10 @@ import { CopyButton } from "../ui/basics.js";
 
 const AT_ONCE = 200_000; // events that are hashed without being asked for
 
-export function Proof() {
+/** Read again with every `round`. */
+export function Proof({ round }) {
   const [wanted, setWanted] = useState(false);
-  const ledger = useResource((signal) => get("ledger", {}, { signal }), []);
+  const ledger = useResource((signal) => get("ledger", {}, { signal }), [round]);
   const size = ledger.data?.size;
   const due = size !== undefined && (wanted || size <= AT_ONCE);
   const root = useResource((signal) => (due ? get("ledger/root", { size }, { signal }) : undefined), [due, size]);

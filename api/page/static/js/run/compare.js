@@ -1,11 +1,16 @@
 // Two moments of a run, or two runs of the same job with the place where they part.
 import { html, useEffect, useState } from "../html.js";
 import { executionPath, get } from "../api.js";
-import { duration, eventName } from "../format.js";
+import { duration, eventName, number } from "../format.js";
 import { useResource } from "../resource.js";
 import { here, runUrl, setParams } from "../router.js";
 import { Empty, Failure, Loading, Status, Time } from "../ui/basics.js";
 import { Changes } from "../ui/changes.js";
+
+/** Changes of steps between two moments, and pairs of steps of two runs, that are listed at once. */
+const MOST_CHANGES = 200;
+const MOST_PAIRS = 500;
+const BEFORE = 20; // pairs that are listed before the one where the runs part, where there are too many
 
 export function Moments({ model }) {
   const { params } = here.value;
@@ -30,11 +35,11 @@ export function Moments({ model }) {
           <${Changes} changes=${found.data.changes} labels=${[`Event ${from}`, `Event ${to}`]} />
           ${found.data.steps.length > 0 &&
           html`<h3>Steps</h3><ul class="plain-list">
-            ${found.data.steps.slice(0, 200).map(
+            ${found.data.steps.slice(0, MOST_CHANGES).map(
               (step) => html`<li class="relative" key=${step.version}><span class="muted number">${step.version}</span> ${step.name ?? step.step_id} ${eventName(step.kind)}
                 ${step.outcome && html` <${Status} status=${step.outcome} quiet />`} <${Time} at=${step.at} /></li>`,
             )}
-          </ul>`}
+          </ul>${found.data.steps.length > MOST_CHANGES && html`<p class="hint" role="note">The first ${number(MOST_CHANGES)} of ${number(found.data.steps.length)}.</p>`}`}
         `}
     </div>
   `;
@@ -120,17 +125,22 @@ const Took = ({ seconds }) => html`<span class="muted number">${duration(seconds
 const seconds = (step) => (step?.finished_at ? (Date.parse(step.finished_at) - Date.parse(step.started_at)) / 1000 : null);
 const same = (a, b) => a && b && a.left?.step_id === b.left?.step_id && a.right?.step_id === b.right?.step_id;
 
-const Steps = ({ found, first }) => html`
-  <div class="table-scroll" tabIndex="0" role="region" aria-label="Steps of both runs">
-    <table class="steps">
-      <thead><tr><th scope="col">Step</th><th scope="col">${found.left}</th><th scope="col">${found.right}</th></tr></thead>
-      <tbody>${found.steps.slice(0, 500).map((pair, at) => {
-        const differs = !pair.left || !pair.right || pair.moved || pair.differences.length > 0;
-        return html`<tr key=${at} class=${same(pair, first) ? "first-divergence" : differs ? "differs" : ""}>
-          <th scope="row">${(pair.left ?? pair.right).name}${same(pair, first) && html` <b class="badge">they part here</b>`}${pair.moved && html` <b class="badge">moved</b>`}</th>
-          ${[pair.left, pair.right].map((step) => html`<td>${step ? html`<${Status} status=${step.outcome ?? "open"} quiet /> <${Took} seconds=${seconds(step)} />` : html`<span class="none">not there</span>`}</td>`)}
-        </tr>`;
-      })}</tbody>
-    </table>
-  </div>
-`;
+function Steps({ found: { steps, left, right }, first }) {
+  const begin = steps.length > MOST_PAIRS ? Math.max(0, steps.findIndex((pair) => same(pair, first)) - BEFORE) : 0;
+  const shown = steps.slice(begin, begin + MOST_PAIRS);
+  return html`
+    ${shown.length < steps.length && html`<p class="hint" role="note">Steps ${number(begin + 1)} to ${number(begin + shown.length)} of ${number(steps.length)}.</p>`}
+    <div class="table-scroll" tabIndex="0" role="region" aria-label="Steps of both runs">
+      <table class="steps">
+        <thead><tr><th scope="col">Step</th><th scope="col">${left}</th><th scope="col">${right}</th></tr></thead>
+        <tbody>${shown.map((pair, at) => {
+          const differs = !pair.left || !pair.right || pair.moved || pair.differences.length > 0;
+          return html`<tr key=${at} class=${same(pair, first) ? "first-divergence" : differs ? "differs" : ""}>
+            <th scope="row">${(pair.left ?? pair.right).name}${same(pair, first) && html` <b class="badge">they part here</b>`}${pair.moved && html` <b class="badge">moved</b>`}</th>
+            ${[pair.left, pair.right].map((step) => html`<td>${step ? html`<${Status} status=${step.outcome ?? "open"} quiet /> <${Took} seconds=${seconds(step)} />` : html`<span class="none">not there</span>`}</td>`)}
+          </tr>`;
+        })}</tbody>
+      </table>
+    </div>
+  `;
+}

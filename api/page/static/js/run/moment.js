@@ -54,6 +54,7 @@ export class RunModel {
     const { signal } = this.#closed;
     try {
       const run = await this.#readCurrent(signal);
+      if (run.version < this.last.peek()) return; // it was overtaken by a later answer
       batch(() => {
         this.current.value = run;
         if (at !== null && at >= 1 && at < run.version) this.version.value = Math.round(at);

@@ -1,5 +1,5 @@
 // The audit: who did what, when and why. A search is its URL.
-import { html, useMemo } from "../html.js";
+import { html, useMemo, useState } from "../html.js";
 import { get } from "../api.js";
 import { fullTime, number } from "../format.js";
 import { useKeys } from "../keys.js";
@@ -17,11 +17,12 @@ export function Audit() {
   const asked = params.toString();
   const filters = useMemo(() => readFilters(params), [asked]);
   const [cursor, order] = [params.get("cursor"), params.get("order")];
+  const [round, setRound] = useState(0);
   const searched = JSON.stringify([filters, order]);
   const page = useResource(
-    (signal) => get("audit", { ...filters, cursor, order, limit: PAGE }, { signal }), [searched, cursor],
+    (signal) => get("audit", { ...filters, cursor, order, limit: PAGE }, { signal }), [searched, cursor, round],
   );
-  const count = useResource((signal) => get("audit/count", filters, { signal }), [searched]);
+  const count = useResource((signal) => get("audit/count", filters, { signal }), [searched, round]);
   const { newer, older } = pagesOf(page.data, cursor, order);
   useKeys("Pages", {
     "[": ["Newer events", () => newer && go(newer)],
@@ -38,12 +39,12 @@ export function Audit() {
           <${Icon} name="link" /><span>Copy link</span>
         </button>
       </div>
-      <${Proof} />
+      <${Proof} round=${round} />
       <${SearchForm} key=${searched} filters=${filters} problem=${page.problem} />
       <${Chosen} filters=${filters} />
       <div class="card audit-card">
         <${Content} page=${page} cursor=${cursor} filtered=${Object.keys(filters).length > 0} />
-        ${page.data && !page.problem && html`<${Pages} page=${page} newer=${newer} older=${older} cursor=${cursor} />`}
+        ${page.data && !page.problem && html`<${Pages} page=${page} onRefresh=${() => setRound(round + 1)} newer=${newer} older=${older} cursor=${cursor} />`}
       </div>
     </div>
   `;
@@ -93,10 +94,10 @@ function Content({ page, cursor, filtered }) {
   return html`<${Empty} title="Nothing is recorded yet">Every change of a run will be listed here.<//>`;
 }
 
-const Pages = ({ page, newer, older, cursor }) => html`
+const Pages = ({ page, onRefresh, newer, older, cursor }) => html`
   <nav class="pages" aria-label="Pages">
     ${cursor && html`<a class="button" href=${withParams({ cursor: null })}>First page</a>`}
-    <button class="button plain" onClick=${page.reload}>Refresh</button>
+    <button class="button plain" onClick=${onRefresh}>Refresh</button>
     ${!page.data.complete && html`<span class="muted">Looked at ${number(page.data.scanned)} events; go on for more.</span>`}
     <span class="spacer"></span>
     <${Page} url=${newer} title="Newer" sign="[" />

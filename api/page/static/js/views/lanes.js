@@ -128,7 +128,6 @@ function Controls({ window, by, seen, onZoom, onAll, onReplay }) {
         <button class="button icon-only" aria-label="Zoom out" onClick=${() => onZoom(1.7)}><${Icon} name="minus" /></button>
         <button class="button icon-only" aria-label="All of it" onClick=${onAll}><${Icon} name="fit" /></button>
       </span>
-      <span class="spacer"></span>
       <a class="button" href=${withParams({ from: iso(seen.from), before: iso(seen.to) }, "/", "")}>As a list</a>
       <button class="button primary" onClick=${onReplay} title="Play what is seen again (p); Shift and drag to choose a part"><${Icon} name="play" />Replay</button>
     </div>

@@ -80,6 +80,8 @@ export function Runs() {
   });
 
   const seeFrom = (top) => {
+    // Whoever comes up to the top by themselves sees what arrived, without the button.
+    if (top < 4 && !atTop && (list.arrived.peek() || list.stale.peek())) list.refresh();
     setAtTop(top < 4);
     keepPlace(top);
   };
