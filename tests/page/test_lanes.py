@@ -227,3 +227,13 @@ def test_lines_of_the_axis_follow_the_clock_when_it_changes(open_page: Open, day
         ("2026-10-24T23:00Z", "2026-10-25T03:00Z", "01:00, 01:30, 02:00, 02:30, 02:00, 02:30, 03:00, 03:30, 04:00"),
     ):
         assert ", ".join(page.evaluate(ticks, [begin, end])) == labels
+
+
+def test_a_phone_held_across_reaches_all_lanes(open_page: Open, day: str) -> None:
+    page = open_page(f"{day}/lanes?last=3h")
+    page.set_viewport_size({"width": 844, "height": 390})
+    chart = page.get_by_role("img", name=re.compile("runs in .* lanes"))
+    chart.scroll_into_view_if_needed()
+    box = chart.bounding_box()
+    assert box is not None
+    assert box["y"] + box["height"] <= 390

@@ -1,7 +1,7 @@
 // Something that is asked of the service: what is known of it, and what went wrong.
 import { useCallback, useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { isPassing, PATIENCE } from "./api.js";
-import { growing } from "./run/growing.js";
+import { growing } from "./growing.js";
 
 /**
  * Ask again whenever `dependencies` change; an answer to an older question is dropped. What was known stays visible

@@ -1,7 +1,7 @@
 // Two moments of a run, or two runs of the same job with the place where they part.
 import { html, useEffect, useState } from "../html.js";
 import { executionPath, get } from "../api.js";
-import { duration, eventName, number } from "../format.js";
+import { apart, duration, eventName, number } from "../format.js";
 import { useResource } from "../resource.js";
 import { here, runUrl, setParams } from "../router.js";
 import { Empty, Failure, Loading, Status, Time } from "../ui/basics.js";
@@ -110,7 +110,7 @@ function Comparison({ found }) {
       <span class="muted">and</span> <a href=${runUrl(found.right)}>${found.right}</a> <${Took} seconds=${found.right_seconds} /></p>
     <div class="divergence" role="note">
       ${first
-        ? html`<b>They part ${first.where === "inputs" ? "in their inputs" : first.where === "step" ? `at the step “${(first.step.left ?? first.step.right).name}”` : "in how they ended"}.</b>
+        ? html`<b>They part ${first.where === "inputs" ? "in their inputs" : first.where === "step" ? `at the step “${apart((first.step.left ?? first.step.right).name)}”` : "in how they ended"}.</b>
             ${first.step && !first.step.left && " Only the right run has it."}${first.step && !first.step.right && " Only the left run has it."}
             ${first.differences.length > 0 && html`<${Changes} changes=${first.differences} labels=${labels} label="Where they part" sides />`}`
         : html`<b>They went the same way.</b>`}

@@ -2,7 +2,7 @@
 import { signal } from "../html.js";
 import { get } from "../api.js";
 import { brief, ms, number, preciseTime } from "../format.js";
-import { growing } from "./growing.js";
+import { growing } from "../growing.js";
 
 const PAGE = 1000;
 export const MOST_NOTES = 20_000;

@@ -3,7 +3,7 @@ import { signal } from "../html.js";
 import { executionPath, get } from "../api.js";
 import { duration, ms, preciseTime } from "../format.js";
 import { LABELS } from "../statuses.js";
-import { growing } from "./growing.js";
+import { growing } from "../growing.js";
 
 /** Steps at most: more rows than anybody scrolls through. Statuses are all there. */
 export const MOST_STEPS = 20_000;

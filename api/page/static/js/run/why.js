@@ -2,7 +2,7 @@
 // by the keyboard; one at a time.
 import { html, useEffect, useLayoutEffect, useRef, useState } from "../html.js";
 import { executionPath, get } from "../api.js";
-import { eventName, fullTime } from "../format.js";
+import { apart, eventName, fullTime } from "../format.js";
 import { useResource } from "../resource.js";
 import { Time } from "../ui/basics.js";
 
@@ -106,7 +106,7 @@ function Answer({ className, found: { data, problem, loading }, kept, onGo }) {
       : data.map(
           ({ event, did }) => html`
             <p><b>${event.actor ?? "Somebody"}</b> ${did} <${Time} at=${event.recorded_at} format=${fullTime} /></p>
-            <p>${event.reason ? html`because “${event.reason}”` : html`<span class="muted">and gave no reason</span>`}</p>
+            <p>${event.reason ? html`because “${apart(event.reason)}”` : html`<span class="muted">and gave no reason</span>`}</p>
             ${onGo && html`<button class="button small" onClick=${() => onGo(event.version)}>
               Event ${event.version}: ${eventName(event.type)}
             </button>`}

@@ -1,8 +1,8 @@
 // The runs that were read so far, newest first. What arrives meanwhile never moves what is read.
 import { signal } from "../html.js";
 import { get, isPassing, PATIENCE } from "../api.js";
+import { growing } from "../growing.js";
 import { known } from "../live.js";
-import { growing } from "../run/growing.js";
 import { asksForEnd, asParameters, endPasses, isFiltered, passes } from "./filters.js";
 
 const PAGE = 100;

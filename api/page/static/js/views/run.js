@@ -1,6 +1,6 @@
 // One run: how it went, as it was at any moment, and why.
 import { html, useEffect, useMemo } from "../html.js";
-import { apiPath, executionPath, get, session } from "../api.js";
+import { apiPath, executionPath, session } from "../api.js";
 import { secondsOf } from "../format.js";
 import { useKeys } from "../keys.js";
 import { known, listen } from "../live.js";
@@ -77,9 +77,7 @@ export function Run({ jobId }) {
 function Head({ model, run }) {
   const ticking = useNow(1000, isActive(run.status) && model.isNow.value);
   const now = model.deletedAt.value ?? ticking;
-  const creator = useResource(
-    async (signal) => (await get(executionPath(run.job_id, "/events"), { limit: 1 }, { signal })).events[0]?.actor, [run.job_id],
-  );
+  const creator = useResource(async (signal) => (await model.events.find(1, signal)).actor, [model]);
   const curl = () => {
     const url = location.origin + apiPath(executionPath(run.job_id), { version: model.stateVersion.peek() });
     const key = session.peek()?.auth ? ' -H "Authorization: Bearer $EXECUTION_LEDGER_KEY"' : "";
