@@ -57,7 +57,7 @@ def test_what_is_too_much_to_be_heard_is_read_again(open_page: Open, api: Api, f
     expect(page.get_by_text("Live")).to_be_visible()
     if scrolled:
         page.locator(".virtual").evaluate("(list) => list.scrollTo(0, 1200)")
-        page.wait_for_function("document.querySelector('.virtual').scrollTop === 1200")
+        page.wait_for_function("() => document.querySelector('.virtual').scrollTop === 1200")
     hide(page, True)
     for number in range(3):
         many = [{"job_id": f"unseen-{number}-{each}"} for each in range(1000)]

@@ -167,7 +167,7 @@ def test_what_passes_no_filter_is_not_counted_as_new(open_page: Open, api: Api, 
     page, client = open_page(f"{fresh}/?status=completed&q=customer"), api(fresh)
     expect(page.get_by_text("Live")).to_be_visible()
     page.locator(".virtual").evaluate("(list) => list.scrollTo(0, 400)")
-    page.wait_for_function("document.querySelector('.virtual').scrollTop === 400")
+    page.wait_for_function("() => document.querySelector('.virtual').scrollTop === 400")
     for job_id in ("unrelated", "customer-new"):
         client.post("executions", json={"job_id": job_id})
         client.post(f"executions/{job_id}/start")
@@ -201,7 +201,7 @@ def test_what_is_read_stays_where_it_is_while_runs_arrive(open_page: Open, api: 
         const row = [...document.querySelectorAll('[data-job]')].find(
             (each) => each.getBoundingClientRect().top >= list.top);
         return row && [row.dataset.job, row.getBoundingClientRect().top]; }"""
-    page.wait_for_function("document.querySelector('.virtual').scrollTop === 1200")
+    page.wait_for_function("() => document.querySelector('.virtual').scrollTop === 1200")
     page.wait_for_function(place)  # the rows there are drawn
     before = page.evaluate(place)
     for number in range(3):
@@ -219,7 +219,7 @@ def test_whoever_scrolls_up_again_sees_what_arrived(open_page: Open, api: Api, f
     expect(page.get_by_text("Live", exact=True)).to_be_visible()
     expect(page.locator("[data-job]").first).to_be_visible()
     page.locator(".virtual").evaluate("(list) => list.scrollTo(0, 1500)")
-    page.wait_for_function("document.querySelector('.virtual').scrollTop === 1500")
+    page.wait_for_function("() => document.querySelector('.virtual').scrollTop === 1500")
     client.post("executions", json={"job_id": "arrived"})
     expect(page.get_by_role("button", name="1 new run")).to_be_visible()
     page.wait_for_timeout(800)  # longer than a list waits for more of it
@@ -271,7 +271,9 @@ def test_whoever_comes_back_finds_the_list_where_they_left_it(open_page: Open, d
         list.scrollTop = 9000; // where there are so many rows yet
         return list.scrollTop === 9000; }"""
     )
-    job = page.wait_for_function("document.elementFromPoint(300, 500)?.closest('[data-job]')?.dataset.job").json_value()
+    job = page.wait_for_function(
+        "() => document.elementFromPoint(300, 500)?.closest('[data-job]')?.dataset.job"
+    ).json_value()
     for way in ("back", "escape"):
         page.locator(f'[data-job="{job}"] a').click()
         expect(page).to_have_url(re.compile(f"/run/{job}$"))
