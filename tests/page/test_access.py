@@ -78,6 +78,8 @@ def test_a_revoked_key_ends_its_session(open_page: Open, secured: tuple[str, str
     page = open_page(f"{address}/audit", expected=(401,))
     log_in(page, secret)
     expect(page.locator(".audit-table")).to_be_visible()
+    expect(page.get_by_text("events found")).to_be_visible()
+    expect(page.locator(".proof code")).to_be_visible()  # nothing is asked for any more
     engine = create_sync_engine(url)
     with short_transaction(engine) as connection:
         revoke_key(connection, "default", key_id, now=datetime.now(UTC))
