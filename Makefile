@@ -9,7 +9,7 @@ LOCK = --quiet --universal --python-version 3.11 --generate-hashes --no-header $
 DBT := examples/dbt
 CREWAI := examples/crewai
 CHROMIUM = $(BIN)/python tests/support/chromium.py
-TEST_PAGE = $(BIN)/python -m pytest -n 3 -m page tests/page
+TEST_PAGE = $(BIN)/python -m pytest -n 3 -m "page and not soak" tests/page
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .PHONY: help demo example-dbt test test-page test-crewai screenshots check serve bench bench-page soak fuzz format lock docs clean
@@ -54,6 +54,7 @@ format: .venv/.dev ## format the sources and repair what lint can
 	$(BIN)/ruff format .
 
 soak: .venv/.dev ## run the tests that take minutes
+	@$(CHROMIUM) --install
 	$(BIN)/python -m pytest -m soak -o faulthandler_timeout=0 $(ARGS)
 	EXECUTION_LEDGER_TEST_EXAMPLES=5 $(BIN)/python -m pytest -n auto -o faulthandler_timeout=0 \
 		tests/audit tests/conformance/test_event_store.py tests/model tests/replay tests/run_statistics tests/upkeep tests/writer

@@ -27,8 +27,8 @@ from support import Database
 from support.postgres import start_server
 from support.service_process import process
 
-SECONDS = float(os.environ.get("EXECUTION_LEDGER_TEST_LOAD_SECONDS", "3"))
-CLIENTS = int(os.environ.get("EXECUTION_LEDGER_TEST_LOAD_CLIENTS", "50"))
+SECONDS = float(os.environ.get("EXECUTION_LEDGER_TEST_LOAD_SECONDS", "2"))
+CLIENTS = int(os.environ.get("EXECUTION_LEDGER_TEST_LOAD_CLIENTS", "25"))
 FOLLOWERS = 5
 
 Command = Callable[..., Awaitable[Any]]

@@ -15,6 +15,7 @@ from execution_ledger.projections import AuditQueries, export_to_file
 from execution_ledger.projections.exports import FORMATS
 from support import Database
 
+SOAK = pytest.mark.soak
 SMALL, LARGE = 4_000, 32_000
 """Events of the two ledgers."""
 
@@ -59,7 +60,7 @@ def fill(engine: Engine, ledger: str, size: int) -> None:
         )
 
 
-@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize("format", [pytest.param(each, marks=SOAK if each == "csv" else ()) for each in FORMATS])
 async def test_an_export_of_eight_times_as_much_needs_no_more_memory(
     engine: AsyncEngine, sync_engine: Engine, tmp_path: Path, format: str
 ) -> None:

@@ -13,7 +13,7 @@ from execution_ledger.infrastructure import ExecutionRepository
 from support import Database
 from support.audit import ENDED, audit
 
-UPDATES = 100
+UPDATES = 60
 """By each writer: 3,200 in all."""
 
 

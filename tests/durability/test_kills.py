@@ -99,7 +99,7 @@ def test_connections_that_are_ended_one_at_a_time(
     database = make_url(own.url).database
     with Writers(own.url) as writers:
         writers.begin()
-        for _ in range(30 if how == "ended" else 5):
+        for _ in range(30 if how == "ended" else 3):
             writers.wait_for(random.randint(1, 60) if how == "ended" else 100)
             with psycopg.connect(conninfo, autocommit=True) as connection:
                 statement = "SELECT pid FROM pg_stat_activity WHERE datname = %s ORDER BY random() LIMIT 1"
