@@ -16,7 +16,7 @@ from sqlalchemy.exc import DBAPIError, NoSuchModuleError, NoSuchTableError, SQLA
 from ...domain import InvalidInput, StoreUnavailable
 from ..connections import parse_url
 
-_PAGE, _BYTES = 1_000, 8 * 1024 * 1024
+_PAGE, _BYTES = 2_000, 8 * 1024 * 1024
 """Rows, and bytes of their texts, of a page."""
 _FETCH = 25
 """Rows that a driver holds beside."""
