@@ -55,7 +55,8 @@ format: .venv/.dev ## format the sources and repair what lint can
 
 soak: .venv/.dev ## run the tests that take minutes
 	@$(CHROMIUM) --install
-	$(BIN)/python -m pytest -m soak -o faulthandler_timeout=0 $(ARGS)
+	$(BIN)/python -m pytest -m "soak and not page" -o faulthandler_timeout=0 $(ARGS)
+	$(BIN)/python -m pytest -n 2 -m "page and soak" -o faulthandler_timeout=0 tests/page
 	EXECUTION_LEDGER_TEST_EXAMPLES=5 $(BIN)/python -m pytest -n auto -o faulthandler_timeout=0 \
 		tests/audit tests/conformance/test_event_store.py tests/model tests/replay tests/run_statistics tests/upkeep tests/writer
 	$(BIN)/python -m pytest -n auto -o faulthandler_timeout=0 --every-way tests/cli tests/instrument

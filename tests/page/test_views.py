@@ -41,6 +41,7 @@ def test_a_view_is_accessible_light_and_dark(open_page: Open, day: str, view: st
     check(page)
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("view", VIEWS)
 def test_a_view_fits_what_is_between_a_phone_and_a_wide_screen(open_page: Open, day: str, view: str) -> None:
     path, role, name = VIEWS[view]
