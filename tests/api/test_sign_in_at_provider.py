@@ -22,15 +22,9 @@ from support.signing_in import begin, problem_of
 
 
 @pytest.fixture(scope="module")
-def running_provider(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Provider]:
-    provider = Provider(tmp_path_factory.mktemp("provider"))
-    yield provider
-    provider.stop()
-
-
-@pytest.fixture
-def provider(running_provider: Provider) -> Provider:
-    return running_provider
+def provider(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Provider]:
+    with Provider(tmp_path_factory.mktemp("provider")) as provider:
+        yield provider
 
 
 def settings_at(settings: Settings, provider: Provider, secret: str | None = None) -> Settings:
@@ -82,8 +76,7 @@ def test_whoever_logs_in_and_agrees_has_a_session(settings: Settings, provider: 
 
 
 def test_an_issuer_may_end_in_a_slash_but_then_it_does_everywhere(settings: Settings, tmp_path: Path) -> None:
-    provider = Provider(tmp_path, slash="/")
-    try:
+    with Provider(tmp_path, slash="/") as provider:
         right = settings_at(settings, provider)
         assert right.oidc_issuer is not None
         assert right.oidc_issuer.endswith("/o/")
@@ -91,8 +84,6 @@ def test_an_issuer_may_end_in_a_slash_but_then_it_does_everywhere(settings: Sett
             assert browser.get(provider.visit(begin(browser), "olga")).headers["location"] == "/"
         with one_browser(right.model_copy(update={"oidc_issuer": right.oidc_issuer.rstrip("/")})) as browser:
             assert problem_of(browser.get("session/oidc")) == "unavailable"
-    finally:
-        provider.stop()
 
 
 def test_it_is_the_provider_that_asks_for_a_challenge_and_signs_by_its_private_key(

@@ -101,6 +101,17 @@ class Cli:
             [*forked.COMMAND, *arguments], cwd=self.folder, env=self.environment(), **(settings | options)
         )
 
+    def leave(self, *arguments: str) -> tuple[int, bytes]:
+        """Read the beginning of the output and go away: the exit status, and what was on the error stream."""
+        process = self.start(*arguments)
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.read(10)
+        process.stdout.close()
+        status = process.wait(30)
+        with process.stderr:
+            return status, process.stderr.read()
+
     def terminal(
         self, *arguments: str, columns: int = 80, react: Callable[[bytes, int], None] | None = None
     ) -> tuple[int, str]:
@@ -114,7 +125,7 @@ class Cli:
         process = forked.start(arguments, self.folder, environment, [theirs] * 3, terminal=True)
         os.close(theirs)
         seen = b""
-        while data := _read(terminal):
+        while data := read_terminal(terminal):
             seen += data
             if react is not None:
                 react(seen, terminal)
@@ -159,7 +170,8 @@ class Cli:
         return "".join(note["text"] for note in notes if note.get("source") == source)
 
 
-def _read(terminal: int) -> bytes:
+def read_terminal(terminal: int) -> bytes:
+    """What there is on it; nothing at its end."""
     try:
         return os.read(terminal, 65536)
     except OSError:  # Linux tells the end so

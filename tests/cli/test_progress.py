@@ -22,7 +22,7 @@ from support import forked
 from support.receiver import LOOPBACK
 from support.screen import screen
 
-from .conftest import Cli
+from .conftest import Cli, read_terminal
 from .test_import import events
 from .test_read_commands import write
 
@@ -41,7 +41,7 @@ def with_output_elsewhere(cli: Cli, *arguments: str) -> tuple[int, str, str]:
 
     def read() -> None:
         nonlocal seen
-        while data := _read(terminal):
+        while data := read_terminal(terminal):
             seen += data
 
     thread = threading.Thread(target=read)
@@ -52,13 +52,6 @@ def with_output_elsewhere(cli: Cli, *arguments: str) -> tuple[int, str, str]:
     thread.join()
     os.close(terminal)
     return status, told.decode(), seen.decode()
-
-
-def _read(terminal: int) -> bytes:
-    try:
-        return os.read(terminal, 65536)
-    except OSError:  # Linux tells the end so
-        return b""
 
 
 @pytest.fixture

@@ -387,14 +387,7 @@ def test_a_reader_that_goes_away_is_no_error(cli: Cli) -> None:
 
     write(cli, story)
     for option in ("--notes=full", "--json"):
-        process = cli.start("timeline", "j", option)
-        assert process.stdout is not None
-        assert process.stderr is not None
-        process.stdout.readline()
-        process.stdout.close()
-        assert process.wait(30) == 141
-        with process.stderr:
-            assert process.stderr.read() == b""
+        assert cli.leave("timeline", "j", option) == (141, b"")
 
 
 def test_ctrl_c_ends_a_reading_command_without_a_word(cli_on_postgres: Cli) -> None:

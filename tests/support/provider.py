@@ -55,6 +55,12 @@ class Provider:
         self._process.kill()
         self._process.communicate()
 
+    def __enter__(self) -> Provider:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
     def visit(self, url: str, name: str, *, agree: bool = True) -> str:
         """Log in and agree, or do not: the URL that the person is sent back to."""
         with httpx.Client(trust_env=False, verify=False, timeout=30) as browser:
