@@ -7,13 +7,13 @@ head. Locks are taken in the order that everybody keeps: stream, lease, head.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Connection, and_, delete, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, delete, func, insert, or_, select, update
 
 from ..domain import DEFAULT_TTL, Held, InvalidInput, LeaseLost, StreamState, UnknownExecution, check_ttl, stream_id
 from ..domain.limits import KEY_LENGTH
@@ -131,12 +131,10 @@ class Leases:
         lease = execution_leases.c
         statement = (
             select(lease.ledger_id, lease.execution_id, lease.token)
-            .where(lease.expires_at <= self.now(connection))
+            .where(*self._expired(connection, ledger))
             .order_by(lease.ledger_id, lease.execution_id)
             .limit(limit)
         )
-        if ledger is not None:
-            statement = statement.where(lease.ledger_id == ledger)
         if after is not None:
             later = and_(lease.ledger_id == after.ledger, lease.execution_id > after.execution_id)
             statement = statement.where(or_(lease.ledger_id > after.ledger, later))
@@ -144,11 +142,14 @@ class Leases:
 
     def count_expired(self, connection: Connection, *, ledger: str | None = None) -> int:
         """How many leases are expired, of one ledger or of all."""
-        lease = execution_leases.c
-        statement = select(func.count()).select_from(execution_leases).where(lease.expires_at <= self.now(connection))
-        if ledger is not None:
-            statement = statement.where(lease.ledger_id == ledger)
+        statement = select(func.count()).select_from(execution_leases).where(*self._expired(connection, ledger))
         return connection.execute(statement).scalar_one()
+
+    def _expired(self, connection: Connection, ledger: str | None) -> Iterator[ColumnElement[bool]]:
+        lease = execution_leases.c
+        yield lease.expires_at <= self.now(connection)
+        if ledger is not None:
+            yield lease.ledger_id == ledger
 
     def lock(
         self, connection: Connection, ledger: str, execution_id: UUID, *, skip_locked: bool = False

@@ -34,10 +34,6 @@ class Backend(Protocol):
         """Create the execution, start it and take its lease."""
         ...
 
-    async def began(self) -> None:
-        """From now on tell soon that a write is not possible: whoever calls tries again."""
-        ...
-
     def executions(self, *, together: bool) -> AbstractAsyncContextManager[Any]:
         """What has the methods of the repository; `together`: what is called inside is written at the end, or not."""
         ...
@@ -48,7 +44,7 @@ async def open_backend(settings: Settings, actor: str) -> AsyncIterator[Backend]
     """The service that the settings name, else the database."""
     if settings.url is None:
         async with open_ledger(settings) as ledger:
-            await shorten_waits(ledger, _BUSY_SECONDS)
+            await shorten_waits(ledger, _BUSY_SECONDS)  # so that a signal need not wait for who else writes
             yield DatabaseBackend(ledger, actor)
         return
     from ..terminal.service_reader import open_client
@@ -73,9 +69,6 @@ class DatabaseBackend:
             await executions.create_execution(data, reason=reason)
             await executions.transition(data["job_id"], "started")
             return await executions.take_lease(data["job_id"], holder=holder, ttl=ttl)
-
-    async def began(self) -> None:
-        """That another process writes is told soon from the first write on, so that a signal need not wait for it."""
 
     @asynccontextmanager
     async def executions(self, *, together: bool) -> AsyncIterator[Any]:
@@ -107,11 +100,8 @@ class ServiceBackend:
             await executions.create_execution(data, reason=reason)
             lease = await executions.take_lease(job_id, holder=holder, ttl=ttl)
             await executions.transition(job_id, "started", lease=lease)
+        self._client.patience = 0  # from now on it tells at once that there is no answer: whoever calls tries again
         return lease
-
-    async def began(self) -> None:
-        """From now on tell at once that there is no answer."""
-        self._client.patience = 0
 
     @asynccontextmanager
     async def executions(self, *, together: bool) -> AsyncIterator[Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,6 +14,7 @@ from ...infrastructure import HeldLease, Settings
 from ...infrastructure.connections import BUSY_TIMEOUT
 from ...infrastructure.stopwatch import Stopwatch
 from ..runtime import sqlite_file
+from ..terminal.progress import entered
 from .arguments import Plan, Step
 from .backends import Backend, open_backend
 from .notices import Notices
@@ -48,14 +49,11 @@ async def record(plan: Plan, settings: Settings, actor: str) -> int:
     try:
         # From before the first event on: whatever is recorded as begun is also recorded as cancelled.
         with signals.installed():
-            async with AsyncExitStack() as stack:
-                with notices.waiting("open the ledger"):
-                    backend = await stack.enter_async_context(open_backend(settings, actor))
+            async with entered(open_backend(settings, actor), notices.waiting("open the ledger")) as backend:
                 writing = f"wait for {_keeper_of(settings)}"
                 with notices.waiting(writing):
                     job_id, lease, since = await _begin(plan, backend, settings.lease_ttl, signals)
                 notices.began(job_id)
-                await backend.began()
                 held = HeldLease(backend.keeper, lease, settings.lease_ttl, since)
                 async with held.kept():
                     writer = LedgerWriter(backend, job_id, lease)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import shutil
 import sys
 from collections.abc import Iterator
@@ -20,6 +19,7 @@ from . import answers, show_json
 from .errors import UsageProblem
 from .progress import make_progress, waiting
 from .show_text import count, leave_quietly, line, make_console
+from .standard_input import is_standard_input, name_of, open_input
 
 _COLUMNS = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
 
@@ -32,9 +32,10 @@ def export_ledger(settings: Settings, file: Path, *, overwrite: bool, json: bool
     if piped and sys.stdout.isatty():
         raise UsageProblem("FILE", "a backup is no text for a terminal", "Name a file, as ledger.jsonl.gz.")
     from ..runtime import engine_for_threads
+    from .opened import prepare
 
     with waiting("open"):
-        _prepare(settings, create=False)
+        prepare(settings, create=False)
     with engine_for_threads(settings) as engine, make_progress(*_COLUMNS) as bar:
         task = bar.add_task("write", total=None)
 
@@ -60,12 +61,13 @@ def export_ledger(settings: Settings, file: Path, *, overwrite: bool, json: bool
 def import_ledger(settings: Settings, file: Path, *, json: bool) -> None:
     """Load the file, and tell of it on the error stream, or as JSON."""
     from ..runtime import NothingRecorded, check_folder, engine_for_threads
+    from .opened import prepare
 
     to_make = False
     database = check_folder(settings.database_url)
     try:
         with waiting("open"):
-            _prepare(settings, create=False)
+            prepare(settings, create=False)
     except (NothingRecorded, SchemaNotReady):
         if database is None:
             raise
@@ -78,7 +80,7 @@ def import_ledger(settings: Settings, file: Path, *, json: bool) -> None:
 
         whole = check_backup(backup, on_progress=show)
         if to_make:  # not before, since nothing is to be left of a backup that is refused
-            _prepare(settings, create=True)
+            prepare(settings, create=True)
         with engine_for_threads(settings) as engine:
             restored = restore(engine, whole, on_progress=show)
     if json:
@@ -88,26 +90,15 @@ def import_ledger(settings: Settings, file: Path, *, json: bool) -> None:
     _tell(told, restored.root)
 
 
-def _prepare(settings: Settings, *, create: bool) -> None:
-    from ..runtime import open_ledger
-
-    async def prepare() -> None:
-        async with open_ledger(settings, create=create):
-            pass
-
-    asyncio.run(prepare())
-
-
 @contextmanager
 def _at_hand(file: Path) -> Iterator[Path]:
     """A file that can be read twice: what comes through a pipe is kept meanwhile."""
-    piped = str(file) == "-"
-    if not piped and (file.is_file() or file.is_dir() or not file.exists()):
+    if not is_standard_input(file) and (file.is_file() or file.is_dir() or not file.exists()):
         yield file  # what cannot be read is told when it is
         return
     with TemporaryDirectory(prefix="execution-ledger-") as folder:
-        kept = Path(folder, "standard input" if piped else file.name)
-        with waiting("read"), open(0 if piped else file, "rb", closefd=not piped) as source, kept.open("wb") as copy:
+        kept = Path(folder, Path(name_of(file)).name)
+        with waiting("read"), open_input(file) as source, kept.open("wb") as copy:
             shutil.copyfileobj(source, copy)
         yield kept
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, tzinfo
@@ -104,15 +103,12 @@ def _source(options: CrudOptions, id_column: str) -> CrudTable:
 @contextmanager
 def _ledger(settings: Settings, options: CrudOptions) -> Iterator[Engine]:
     """The ledger's database; for a dry run where there is none yet, an empty one in memory."""
-    from ..runtime import NothingRecorded, engine_for_threads, open_ledger
-
-    async def prepare() -> None:
-        async with open_ledger(settings, create=not options.dry_run):
-            pass
+    from ..runtime import NothingRecorded, engine_for_threads
+    from .opened import prepare
 
     try:
         with waiting("open"):
-            asyncio.run(prepare())
+            prepare(settings, create=not options.dry_run)
     except (NothingRecorded, SchemaNotReady):
         if not options.dry_run:
             raise

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from ...projections import EventExport, appearing, export_to_file, manifest_path
 from . import show_json
 from .answers import Exported
 from .errors import UsageProblem
-from .progress import make_progress, waiting
+from .progress import entered, make_progress, waiting
 from .show_text import count, leave_quietly, line, make_console
 
 _FORMATS = ("jsonl", "csv", "parquet")
@@ -65,9 +64,7 @@ async def _from_database(
     from .database_reader import DatabaseReader
 
     columns = (TextColumn("events"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    async with AsyncExitStack() as stack:
-        with waiting("open"):
-            ledger = await stack.enter_async_context(open_ledger(settings, create=False))
+    async with entered(open_ledger(settings, create=False), waiting("open")) as ledger:
         if job is not None:
             async with ledger.sessions() as session:
                 filters = {**filters, "job_id": await DatabaseReader(ledger, session).known_job_id(job)}

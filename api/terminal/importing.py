@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,8 +26,9 @@ from ..http.lineage import record_all
 from . import show_json
 from .answers import ImportedEvents, RefusedLine
 from .options import actor_of
-from .progress import make_progress, waiting
+from .progress import entered, make_progress, waiting
 from .show_text import count, line, make_console
+from .standard_input import is_standard_input, name_of, open_input
 
 _GROUP, _BYTES = 200, 4 * 1024**2
 """Lines that are sent at once, and bytes of them after which no more are added."""
@@ -49,7 +50,7 @@ Send = Callable[[list[Any]], Awaitable[list[str | None]]]
 def import_openlineage(settings: Settings, files: list[Path], *, json: bool) -> int:
     """Record them; 1 where some were refused."""
     for file in files:
-        if _is_input(file):
+        if is_standard_input(file):
             continue
         if file.is_dir():
             raise InvalidInput(field="FILE", problem=f"{file} is a folder", remedy="Name a file in it.")
@@ -76,13 +77,12 @@ def import_openlineage(settings: Settings, files: list[Path], *, json: bool) -> 
 async def _import(settings: Settings, files: list[Path], refuse: Callable[[str, str], object]) -> tuple[int, int]:
     done = refused = 0
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
-    async with AsyncExitStack() as stack:
-        with waiting("open"):
-            send = await stack.enter_async_context(_sender(settings))
+    async with entered(_sender(settings), waiting("open")) as send:
         with make_progress(*columns) as bar:
             for file in files:
                 task = bar.add_task(
-                    line(Path(_name(file)).name), total=None if _is_input(file) else file.stat().st_size or None
+                    line(Path(name_of(file)).name),
+                    total=None if is_standard_input(file) else file.stat().st_size or None,
                 )
                 for group in _groups(file):
                     well = [each for each in group if not isinstance(each.event, _Broken)]
@@ -97,14 +97,6 @@ async def _import(settings: Settings, files: list[Path], refuse: Callable[[str, 
     return done, refused
 
 
-def _is_input(file: Path) -> bool:
-    return str(file) == "-"
-
-
-def _name(file: Path) -> str:
-    return "standard input" if _is_input(file) else str(file)
-
-
 class _Broken(NamedTuple):
     reason: str
 
@@ -112,7 +104,7 @@ class _Broken(NamedTuple):
 def _groups(file: Path) -> Iterator[list[_Line]]:
     group: list[_Line] = []
     end = sent = 0
-    with open(0 if _is_input(file) else file, "rb", closefd=not _is_input(file)) as lines:
+    with open_input(file) as lines:
         for number, text in enumerate(lines, 1):
             end += len(text)
             if not text.strip():
@@ -121,7 +113,7 @@ def _groups(file: Path) -> Iterator[list[_Line]]:
                 event: Any = msgspec.json.decode(text)
             except (ValueError, RecursionError) as error:
                 event = _Broken(f"it is not JSON: {error}")
-            group.append(_Line(f"{_name(file)}:{number}", event, end))
+            group.append(_Line(f"{name_of(file)}:{number}", event, end))
             if len(group) == _GROUP or end - sent >= _BYTES:
                 yield group
                 group, sent = [], end

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -9,7 +10,7 @@ from sqlalchemy import Engine
 
 from ...infrastructure import Settings, check_schema, create_sync_engine
 from ...infrastructure.database_errors import translated
-from ..runtime import NothingRecorded, check_folder
+from ..runtime import NothingRecorded, check_folder, open_ledger
 
 
 @contextmanager
@@ -25,3 +26,13 @@ def opened(settings: Settings) -> Iterator[Engine]:
         yield engine
     finally:
         engine.dispose()
+
+
+def prepare(settings: Settings, *, create: bool) -> None:
+    """Check the database, or with `create` make or upgrade a SQLite file, as `open_ledger` does."""
+
+    async def prepare() -> None:
+        async with open_ledger(settings, create=create):
+            pass
+
+    asyncio.run(prepare())

@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import (
+    AbstractAsyncContextManager,
+    AbstractContextManager,
+    AsyncExitStack,
+    asynccontextmanager,
+    contextmanager,
+)
+from typing import TypeVar
 
 from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn, TimeElapsedColumn
 
@@ -12,6 +19,9 @@ from .show_text import hide_bar, make_console, show_bar
 
 _LONG = 1.0
 """Seconds after which somebody who waits should see that something is done."""
+
+
+_T = TypeVar("_T")
 
 
 class _Bar(Progress):
@@ -58,3 +68,12 @@ def waiting(what: str) -> Iterator[None]:
             over = True
             if bar.live.is_started:
                 bar.stop()
+
+
+@asynccontextmanager
+async def entered(context: AbstractAsyncContextManager[_T], bar: AbstractContextManager[None]) -> AsyncIterator[_T]:
+    """A context, with a bar until it is entered."""
+    async with AsyncExitStack() as stack:
+        with bar:
+            inside = await stack.enter_async_context(context)
+        yield inside

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
+from contextlib import asynccontextmanager, nullcontext
 from datetime import datetime
 from typing import Any, NamedTuple, TypeVar
 
@@ -26,7 +26,7 @@ from ...projections import (
     Timeline,
 )
 from ..jobs import find_execution
-from .progress import waiting
+from .progress import entered, waiting
 
 _T = TypeVar("_T")
 GROUPS, TOP = 1_000, 5
@@ -228,9 +228,7 @@ def run(settings: Settings, read: Callable[[Reader], Awaitable[_T]], *, shows: b
     """
 
     async def reading() -> _T:
-        async with AsyncExitStack() as stack:
-            with waiting("open") if shows else nullcontext():
-                reader = await stack.enter_async_context(_reader(settings))
+        async with entered(_reader(settings), waiting("open") if shows else nullcontext()) as reader:
             return await read(reader)
 
     with nullcontext() if shows else waiting("read"):

@@ -20,13 +20,6 @@ class json_rows(FunctionElement[Any]):
     name = "json_rows"
 
 
-class json_members(FunctionElement[Any]):
-    """The members of a JSON object in a text: rows of `key` and `value`."""
-
-    inherit_cache = True
-    name = "json_members"
-
-
 class json_field(FunctionElement[str]):
     """A field of a JSON object, as text on PostgreSQL; NULL where it is missing."""
 
@@ -62,16 +55,6 @@ def _rows(element: Any, compiler: Any, **options: Any) -> str:
 
 @compiles(json_rows, "sqlite")
 def _rows_sqlite(element: Any, compiler: Any, **options: Any) -> str:
-    return f"json_each({compiler.process(element.clauses, **options)})"
-
-
-@compiles(json_members)
-def _members(element: Any, compiler: Any, **options: Any) -> str:
-    return f"json_each_text(CAST({compiler.process(element.clauses, **options)} AS JSON))"
-
-
-@compiles(json_members, "sqlite")
-def _members_sqlite(element: Any, compiler: Any, **options: Any) -> str:
     return f"json_each({compiler.process(element.clauses, **options)})"
 
 

@@ -25,9 +25,10 @@ from ...domain import TERMINAL, InvalidInput
 from ...domain.limits import KEY_LENGTH
 from ...domain.values import check_text, check_time
 from ...infrastructure.tables import STATUSES, run_facts, run_statistics
+from ..key_rows import json_members
 from .answers import EndedRun, FailureReason, Statistics
 from .cells import DAY, length_between
-from .json_elements import json_members, sketch_text
+from .json_elements import sketch_text
 from .sketch import summarize
 from .window import Window, begin_of, hour_of, time_of
 
