@@ -27,7 +27,8 @@ class _Read(NamedTuple):
 class GroupReader:
     """Finds entities as the repository does. A read is answered by a statement that began after it, so none is stale.
 
-    Of one event loop. Where nobody else reads, each read is a statement of its own, at once.
+    Of one event loop. Where nobody else reads, each read is a statement of its own, at once. Close it by `aclose`
+    before its engine is disposed of.
     """
 
     def __init__(self, engine: AsyncEngine, entity: Entity = EXECUTIONS) -> None:
@@ -48,6 +49,11 @@ class GroupReader:
         if self._task is None:
             self._task = asyncio.create_task(self._work())
         return await answer
+
+    async def aclose(self) -> None:
+        """Wait for the statement under way: whoever asked may be gone, and its connection is still to go back."""
+        if self._task is not None:
+            await asyncio.wait({self._task})
 
     async def _work(self) -> None:
         while self._waiting:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager, suppress
 from importlib.util import find_spec
 
 from fastapi import FastAPI
@@ -108,11 +108,11 @@ def create_app(settings: Settings) -> FastAPI:
         async with open_ledger(settings) as ledger, AsyncExitStack() as stack:
             engine = stack.enter_context(engine_for_threads(settings))
             app.state.ledger = ledger
-            app.state.reader = GroupReader(ledger.engine)
+            app.state.reader = await stack.enter_async_context(aclosing(GroupReader(ledger.engine)))
             app.state.authenticator = Authenticator(ledger, tokens)
             app.state.projections = ProjectionControl(engine, PROJECTIONS)
             heads = app.state.heads = await stack.enter_async_context(projecting(ledger, engine))
-            app.state.feed = Feed(ledger.engine, heads)
+            app.state.feed = await stack.enter_async_context(aclosing(Feed(ledger.engine, heads)))
             sender = make_sender(settings)
             app.state.webhooks = WebhookControl(ledger.engine, sender, source=settings.event_source)
             await stack.enter_async_context(delivering(ledger, heads, sender, app.state.metrics.count_delivery))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
 from typing import Any, cast
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -101,8 +102,7 @@ class DatabaseReader(Reader):
         """The events behind a position (without one: those to come), without end."""
         heads = Heads(self._ledger.engine, poll=_POLL)
         job_id = None if job is None else await self.job_id(job)
-        async with heads.watching():
-            feed = Feed(self._ledger.engine, heads)
+        async with heads.watching(), aclosing(Feed(self._ledger.engine, heads)) as feed:
             async for event in feed.subscribe(self._name, after, types=types, job_id=job_id):
                 if event is not None:
                     yield event

@@ -27,7 +27,8 @@ _WINDOW = 20_000
 class Feed:
     """Subscriptions to ledgers. Each reads page by page for itself, so that a slow one keeps nobody waiting.
 
-    No subscription keeps a connection while it waits, and all of them wait for the same `Heads`.
+    No subscription keeps a connection while it waits, and all of them wait for the same `Heads`. Close it by `aclose`
+    before its engine is disposed of.
     """
 
     def __init__(self, engine: AsyncEngine, heads: Heads) -> None:
@@ -46,6 +47,11 @@ class Feed:
             task = self._reads[key] = asyncio.create_task(self._run(page, *given))
             task.add_done_callback(partial(self._forget, key))
         return await asyncio.shield(task)
+
+    async def aclose(self) -> None:
+        """Wait for what is being read: whoever asked may be gone, and its connection is still to go back."""
+        if self._reads:
+            await asyncio.wait(self._reads.values())
 
     def _forget(self, key: Hashable, task: asyncio.Task[Any]) -> None:
         del self._reads[key]

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import aclosing
+from typing import cast
 
 import pytest
-from sqlalchemy import event
+from sqlalchemy import QueuePool, event
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 
 from execution_ledger.domain import InvalidInput, StoreUnavailable
 from execution_ledger.infrastructure import ExecutionHistory, ExecutionRepository, create_engine, migrate
 from execution_ledger.infrastructure.group_reader import GroupReader
 from support.postgres import start_server
+
+
+@pytest.fixture
+async def reader(engine: AsyncEngine) -> AsyncIterator[GroupReader]:
+    async with aclosing(GroupReader(engine)) as reader:
+        yield reader
 
 
 @pytest.fixture
@@ -41,7 +49,7 @@ def fields(row: ExecutionHistory | None) -> dict[str, object] | None:
 
 
 async def test_reads_that_come_together_share_a_statement_and_find_what_the_repository_finds(
-    engine: AsyncEngine, sessions: async_sessionmaker[AsyncSession], selects: list[str]
+    reader: GroupReader, sessions: async_sessionmaker[AsyncSession], selects: list[str]
 ) -> None:
     await make(sessions, "red", "a", "b", "gone")
     await make(sessions, "blue", "a")
@@ -51,7 +59,6 @@ async def test_reads_that_come_together_share_a_statement_and_find_what_the_repo
             await ExecutionRepository(session, ledger=ledger).get_execution_by_job_id(job)
             for ledger, job in (("red", "a"), ("blue", "a"))
         ]
-    reader = GroupReader(engine)
     selects.clear()
     wanted = [("red", "a"), ("blue", "a"), ("red", "b"), ("red", "gone"), ("green", "a"), ("red", "a"), ("red", "")]
     red, blue, b, gone, nowhere, same, empty = await asyncio.gather(*(reader.find(*each) for each in wanted))
@@ -63,10 +70,9 @@ async def test_reads_that_come_together_share_a_statement_and_find_what_the_repo
 
 
 async def test_a_read_sees_what_was_written_before_it(
-    engine: AsyncEngine, sessions: async_sessionmaker[AsyncSession]
+    reader: GroupReader, sessions: async_sessionmaker[AsyncSession]
 ) -> None:
     await make(sessions, "red", "a")
-    reader = GroupReader(engine)
     busy = [asyncio.create_task(_read_on(reader)) for _ in range(5)]
     async with sessions() as session:
         repository = ExecutionRepository(session, ledger="red")
@@ -84,10 +90,9 @@ async def _read_on(reader: GroupReader) -> None:
 
 
 async def test_a_key_that_none_can_have_is_refused_alone_and_one_who_leaves_disturbs_nobody(
-    engine: AsyncEngine, sessions: async_sessionmaker[AsyncSession]
+    reader: GroupReader, sessions: async_sessionmaker[AsyncSession]
 ) -> None:
     await make(sessions, "red", "a")
-    reader = GroupReader(engine)
     leaves = asyncio.create_task(reader.find("red", "a"))
     stays, refused = asyncio.create_task(reader.find("red", "a")), asyncio.create_task(reader.find("red", "x" * 256))
     await asyncio.sleep(0)
@@ -96,6 +101,19 @@ async def test_a_key_that_none_can_have_is_refused_alone_and_one_who_leaves_dist
     with pytest.raises(InvalidInput, match="job_id"):
         await refused
     assert leaves.cancelled()
+
+
+async def test_once_it_is_closed_no_connection_is_out_although_whoever_asked_has_left(
+    engine: AsyncEngine, sessions: async_sessionmaker[AsyncSession]
+) -> None:
+    await make(sessions, "red", "a")
+    pool = cast(QueuePool, engine.pool)
+    async with aclosing(GroupReader(engine)) as reader:
+        leaves = asyncio.create_task(reader.find("red", "a"))
+        while not pool.checkedout():
+            await asyncio.sleep(0)
+        leaves.cancel()
+    assert not pool.checkedout()
 
 
 @pytest.mark.store("postgresql")

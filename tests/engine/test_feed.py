@@ -6,8 +6,11 @@ import asyncio
 import os
 import random
 from collections.abc import AsyncIterator
+from contextlib import aclosing
+from typing import cast
 
 import pytest
+from sqlalchemy import QueuePool
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from execution_ledger.domain import InvalidInput
@@ -39,8 +42,8 @@ async def writer(database: Database, announcer: Announcer) -> AsyncIterator[Grou
 
 @pytest.fixture
 async def feed(engine: AsyncEngine, announcer: Announcer) -> AsyncIterator[Feed]:
-    async with Heads(engine, announcer=announcer, poll=0.5).watching() as heads:
-        yield Feed(engine, heads)
+    async with Heads(engine, announcer=announcer, poll=0.5).watching() as heads, aclosing(Feed(engine, heads)) as feed:
+        yield feed
 
 
 async def take(subscription: AsyncIterator[RecordedEvent | None], number: int) -> list[tuple[str, int, str]]:
@@ -156,6 +159,16 @@ async def test_twenty_subscribers_that_come_and_go_see_every_position_once_and_i
         await asyncio.gather(*(note_often(number) for number in range(8)))
         for seen in await asyncio.gather(*followers):
             assert seen == list(range(1, EVENTS + 1))
+
+
+async def test_once_it_is_closed_no_connection_is_out_although_whoever_read_has_left(engine: AsyncEngine) -> None:
+    pool = cast(QueuePool, engine.pool)
+    async with aclosing(Feed(engine, Heads(engine))) as feed:
+        leaves = asyncio.create_task(take(feed.subscribe(after=0), 1))
+        while not pool.checkedout():
+            await asyncio.sleep(0)
+        leaves.cancel()
+    assert not pool.checkedout()
 
 
 async def test_what_grew_before_the_wait_began_is_not_missed(engine: AsyncEngine) -> None:
