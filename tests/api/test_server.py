@@ -55,7 +55,7 @@ def test_sigterm_under_load_loses_no_acknowledged_write(database: Database) -> N
             for writer in writers:
                 writer.result()
         assert started.wait(30) == 0
-        assert started.communicate()[1] == ""
+        assert started.communicate()[1] == b""
     told = set()
     while not acknowledged.empty():
         told.add(acknowledged.get())
@@ -168,7 +168,7 @@ def test_ctrl_c_ends_it_well(tmp_path: Path) -> None:
         assert httpx.get(f"{address}/healthz", trust_env=False).status_code == 200
         started.send_signal(signal.SIGINT)
         assert started.wait(30) == 0
-        assert started.communicate()[1] == ""
+        assert started.communicate()[1] == b""
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "", "192.0.2.1", "*", "no-such-host.invalid"])

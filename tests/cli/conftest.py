@@ -93,13 +93,8 @@ class Cli:
         check_answer(command_of(arguments), answer)
         return answer
 
-    def start(self, *arguments: str, **options: Any) -> subprocess.Popen[bytes]:
-        pipes = ("stdout", "stderr")
-        settings: dict[str, Any] = {"stdin": subprocess.DEVNULL} | dict.fromkeys(pipes, subprocess.PIPE)
-        settings["start_new_session"] = True  # away from the terminal that the tests may run at
-        return subprocess.Popen(
-            [*forked.COMMAND, *arguments], cwd=self.folder, env=self.environment(), **(settings | options)
-        )
+    def start(self, *arguments: str, **streams: Any) -> forked.Process:
+        return forked.start(arguments, self.folder, self.environment(), **streams)
 
     def leave(self, *arguments: str) -> tuple[int, bytes]:
         """Read the beginning of the output and go away: the exit status, and what was on the error stream."""
@@ -122,7 +117,8 @@ class Cli:
         terminal, theirs = pty.openpty()
         fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
         environment = self.environment(TERM="xterm-256color")
-        process = forked.start(arguments, self.folder, environment, [theirs] * 3, terminal=True)
+        streams = dict.fromkeys(("stdin", "stdout", "stderr"), theirs)
+        process = forked.start(arguments, self.folder, environment, **streams, terminal=True)
         os.close(theirs)
         seen = b""
         while data := read_terminal(terminal):

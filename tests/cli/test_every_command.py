@@ -277,9 +277,8 @@ def without_reader(cli: Cli, *arguments: str, stream: int = 1, **env: str) -> tu
     """Exit status, and what the other stream told, where whoever read this one (output or errors) went away."""
     (gone, written), (told, tells) = os.pipe(), os.pipe()
     os.close(gone)
-    with open(os.devnull, "rb") as nothing:
-        streams = [nothing.fileno(), written, tells] if stream == 1 else [nothing.fileno(), tells, written]
-        process = forked.start(arguments, cli.folder, cli.environment(**env), streams)
+    streams = {"stdout": written, "stderr": tells} if stream == 1 else {"stdout": tells, "stderr": written}
+    process = forked.start(arguments, cli.folder, cli.environment(**env), **streams)
     os.close(written)
     os.close(tells)
     with open(told, "rb") as other:

@@ -32,9 +32,9 @@ RUNS = 30
 def with_output_elsewhere(cli: Cli, *arguments: str) -> tuple[int, str, str]:
     """Exit status, output and what was at the terminal, where the output alone is a pipe."""
     (output, writes), (terminal, theirs) = os.pipe(), pty.openpty()
-    process = forked.start(
-        arguments, cli.folder, cli.environment(TERM="xterm-256color"), [theirs, writes, theirs], terminal=True
-    )
+    environment = cli.environment(TERM="xterm-256color")
+    streams = {"stdin": theirs, "stdout": writes, "stderr": theirs}
+    process = forked.start(arguments, cli.folder, environment, **streams, terminal=True)
     os.close(writes)
     os.close(theirs)
     seen = b""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import subprocess
 import time
 from collections.abc import Callable
 from typing import Any
@@ -14,6 +13,7 @@ from sqlalchemy import select
 from execution_ledger.infrastructure import ExecutionRepository
 from execution_ledger.infrastructure.tables import execution_leases
 from execution_ledger.projections import LedgerQueries, ReplayQueries
+from support.forked import PIPE, Process
 from support.suspending import suspend
 
 from .conftest import Cli
@@ -21,9 +21,9 @@ from .conftest import Cli
 WAITING = ("--", "sh", "-c", "echo ready; read line; echo $line")
 
 
-def start(cli: Cli, *arguments: str, ttl: float = 1) -> subprocess.Popen[bytes]:
+def start(cli: Cli, *arguments: str, ttl: float = 1) -> Process:
     cli.env["EXECUTION_LEDGER_LEASE_TTL"] = str(ttl)
-    process = cli.start("record", *arguments, *WAITING, stdin=subprocess.PIPE)
+    process = cli.start("record", *arguments, *WAITING, stdin=PIPE)
     assert process.stdout is not None
     assert process.stdout.readline() == b"ready\n"
     return process

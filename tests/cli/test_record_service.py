@@ -7,13 +7,13 @@ import os
 import re
 import signal
 import socket
-import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 from execution_ledger.infrastructure import Settings
+from support.forked import PIPE, Process
 from support.http_service import running
 from support.service_process import process
 
@@ -31,7 +31,7 @@ def free_port() -> int:
         return taken.getsockname()[1]
 
 
-def serve(cli: Cli, port: int) -> AbstractContextManager[tuple[subprocess.Popen[str], str]]:
+def serve(cli: Cli, port: int) -> AbstractContextManager[tuple[Process, str]]:
     """The service as a process that can be killed, always at the same address."""
     settings = {"EXECUTION_LEDGER_PORT": str(port), "EXECUTION_LEDGER_REAP_INTERVAL": "0.2"}
     cli.env[_URL] = f"http://127.0.0.1:{port}"
@@ -39,9 +39,9 @@ def serve(cli: Cli, port: int) -> AbstractContextManager[tuple[subprocess.Popen[
 
 
 @contextmanager
-def recording(cli: Cli, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
+def recording(cli: Cli, *arguments: str) -> Iterator[Process]:
     """`record` of the command that talks, once it has said its first word."""
-    started = cli.start("record", "--job-id", "j", *arguments, "--", *TALKING, stdin=subprocess.PIPE)
+    started = cli.start("record", "--job-id", "j", *arguments, "--", *TALKING, stdin=PIPE)
     try:
         assert started.stdout is not None
         assert started.stdout.readline() == b"before\n"
@@ -50,13 +50,13 @@ def recording(cli: Cli, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
         started.kill()
 
 
-def tell(started: subprocess.Popen[bytes], text: bytes) -> None:
+def tell(started: Process, text: bytes) -> None:
     assert started.stdin is not None
     started.stdin.write(text + b"\n")
     started.stdin.flush()
 
 
-def read_until(started: subprocess.Popen[bytes], last: bytes) -> None:
+def read_until(started: Process, last: bytes) -> None:
     assert started.stdout is not None
     while started.stdout.readline() != last:
         assert started.poll() is None

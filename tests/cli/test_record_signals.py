@@ -12,6 +12,7 @@ import pytest
 
 from execution_ledger.domain import Tree
 from execution_ledger.projections import ReplayQueries
+from support.forked import Process
 
 from .conftest import Cli
 
@@ -36,7 +37,7 @@ def waiting(action: str) -> list[str]:
     return [sys.executable, "-c", _WAITING.format(action)]
 
 
-def start(cli: Cli, *arguments: str) -> subprocess.Popen[bytes]:
+def start(cli: Cli, *arguments: str) -> Process:
     process = cli.start("record", *arguments, stderr=subprocess.DEVNULL)
     assert process.stdout is not None
     assert process.stdout.readline() == b"ready\n"

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import queue
-import subprocess
-import sys
 import threading
 from pathlib import Path
 from typing import Any
+
+from support.forked import PIPE, start
 
 _TIMEOUT = 300.0
 
@@ -17,8 +17,7 @@ class Worker:
     """A process that runs `worker.py`, or another script of its kind."""
 
     def __init__(self, script: str = "worker.py") -> None:
-        command = [sys.executable, Path(__file__).with_name(script)]
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self._process = start([], script=Path(__file__).with_name(script), stdin=PIPE, stderr=2)
         self._answers: queue.Queue[Any] = queue.Queue()
         self.done: list[list[str]] = []
         """What it acknowledged, a list for each commit."""
@@ -40,7 +39,7 @@ class Worker:
         """Begin a job."""
         self.done = []
         assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps({"job": job} | details) + "\n")
+        self._process.stdin.write(json.dumps({"job": job} | details).encode() + b"\n")
         self._process.stdin.flush()
 
     def answer(self) -> Any:

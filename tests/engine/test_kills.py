@@ -5,16 +5,15 @@ from __future__ import annotations
 import asyncio
 import os
 import random
-import subprocess
-import sys
 import time
 from pathlib import Path
+from subprocess import DEVNULL
 
 from sqlalchemy import Engine, text
 
 from execution_ledger.infrastructure import GroupWriter
 from execution_ledger.projections import ProjectionControl, Projector
-from support import Database
+from support import Database, forked
 from support.counting import counted, make_counting
 from support.writers import create, note
 
@@ -74,5 +73,5 @@ async def test_four_workers_are_killed_and_restarted_under_load_and_nothing_is_a
     assert {each.lag for each in ProjectionControl(sync_engine, projections).statuses()} == {0}
 
 
-def _start(url: str) -> subprocess.Popen[bytes]:
-    return subprocess.Popen([sys.executable, str(WORKER), url])
+def _start(url: str) -> forked.Process:
+    return forked.start([url], script=WORKER, stdout=DEVNULL, stderr=2)

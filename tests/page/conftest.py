@@ -20,6 +20,7 @@ from support.postgres import Server
 from support.provider import PUBLIC, Provider
 
 from .axe import PHONE, WIDE
+from .contexts import Contexts
 
 HERE = Path(__file__).parent
 LOGGED_IN = "grace"
@@ -136,8 +137,13 @@ def wait_until_projected(address: str) -> None:
         assert client.get("statistics", params=window, headers={"X-Min-Position": str(size)}).status_code == 200
 
 
+@pytest.fixture(scope="session")
+def contexts(browser: Browser) -> Contexts:
+    return Contexts(browser)
+
+
 @pytest.fixture
-def open_page(browser: Browser) -> Iterator[Open]:
+def open_page(contexts: Contexts) -> Iterator[Open]:
     """Opens a page, in a browser that knows nothing yet. Whatever goes wrong in it fails the test.
 
     A console error, a script's, a request to another host, a refusal of the content security policy; answers of 401
@@ -156,12 +162,11 @@ def open_page(browser: Browser) -> Iterator[Open]:
             **options: Any,
         ) -> Page:
             size = PHONE if phone else WIDE
-            context = browser.new_context(
+            lent = contexts.lend(
                 viewport=size, color_scheme=theme, reduced_motion="reduce", has_touch=phone, locale="en-GB",
                 timezone_id="Europe/Berlin", permissions=["clipboard-read", "clipboard-write"], **options,
             )  # fmt: skip
-            stack.callback(context.close)
-            page = context.new_page()
+            page = stack.enter_context(lent).new_page()
             page.set_default_timeout(15_000)
             hosts = {each.split("/")[2] for each in (url, elsewhere) if each}
 

@@ -1,4 +1,4 @@
-"""Imports what every command needs, once, and forks a process for each command that it is asked to run.
+"""Imports what our processes need, once, and forks each one that it is asked for: of a command, or of a script.
 
 A script: `forked.py` starts it, with a socket as its standard input.
 """
@@ -10,16 +10,18 @@ import gc
 import json
 import os
 import pkgutil
+import runpy
 import signal
 import socket
 import sys
 import termios
 import time
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
-from execution_ledger.api import terminal
-from execution_ledger.api.cli import main
+from execution_ledger.api import cli, terminal
+from execution_ledger.api.http import server
 
 LARGEST = 1 << 16
 
@@ -66,16 +68,27 @@ def become(request: dict[str, Any], streams: list[int]) -> None:
     os.environ.clear()
     os.environ.update(request["env"])
     time.tzset()
-    sys.argv[1:] = request["arguments"]
     # Without a context (SIM115): they last as long as the process.
     sys.stdin = open(0, closefd=False)  # noqa: SIM115
     sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115
     sys.stderr = open(2, "w", closefd=False, errors="backslashreplace", buffering=1)  # noqa: SIM115
 
 
+def live(request: dict[str, Any]) -> None:
+    """Run what was asked for, as Python runs it."""
+    script = request["script"]
+    sys.argv = [script or cli.__file__, *request["arguments"]]
+    if script is None:
+        cli.main()
+    else:
+        sys.path[0] = str(Path(script).parent)
+        runpy.run_path(script, run_name="__main__")
+
+
 if __name__ == "__main__":
     for module in pkgutil.iter_modules(terminal.__path__, f"{terminal.__name__}."):
         import_module(module.name)
+    assert server.serve  # what it needs is there, too
     gc.freeze()
-    if serve(socket.socket(fileno=os.dup(0))) is not None:
-        main()
+    if (asked := serve(socket.socket(fileno=os.dup(0)))) is not None:
+        live(asked)

@@ -6,8 +6,6 @@ import asyncio
 import os
 import random
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -30,7 +28,7 @@ from execution_ledger.projections import (
 )
 from execution_ledger.projections.upkeep import rebuild_state
 from execution_ledger.projections.upkeep.rebuild_history import HistoryTarget
-from support import Database
+from support import Database, forked
 from support.counting import counted, make_counting
 from support.projecting import projected
 from support.stories import write_stories
@@ -200,7 +198,7 @@ async def test_a_rebuild_that_is_killed_is_gone_on_with(
     await writer.create_many({"job_id": f"more-{at}"} for at in range(3000))
     before = history(sync_engine)
     change(sync_engine, "DELETE FROM execution_history WHERE id > 100")
-    rebuilder = subprocess.Popen([sys.executable, str(REBUILDER), database.url], stdout=subprocess.PIPE, text=True)
+    rebuilder = forked.start([database.url], script=REBUILDER, stderr=2)
     assert rebuilder.stdout is not None
     done = int(await asyncio.to_thread(rebuilder.stdout.readline))
     os.kill(rebuilder.pid, signal.SIGKILL)
