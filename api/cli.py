@@ -6,7 +6,8 @@ import io
 import os
 import sys
 from collections.abc import Sequence
-from typing import Annotated
+from functools import cache
+from typing import Annotated, Any
 
 import typer
 
@@ -114,6 +115,12 @@ def _add_examples(group: typer.Typer, path: str = "") -> None:
 _add_examples(app)
 
 
+@cache
+def command() -> Any:
+    """All commands as one; `app` would make them anew for each line that it runs."""
+    return typer.main.get_command(app)
+
+
 def run(arguments: Sequence[str]) -> int:
     """Run one command line and answer its exit status."""
     if tool_commands.COMPLETE_VARIABLE in os.environ:
@@ -122,7 +129,7 @@ def run(arguments: Sequence[str]) -> int:
 
         completion_init()
     try:
-        status = app(list(arguments) or ["--help"], prog_name="execution-ledger", standalone_mode=False)
+        status = command()(list(arguments) or ["--help"], prog_name="execution-ledger", standalone_mode=False)
         sys.stdout.flush()  # now, since at the end Python itself would tell of what could not be written
     except typer.Abort:
         return 130

@@ -6,10 +6,8 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-import typer
-
 import json_schemas
-from execution_ledger.api.cli import app
+from execution_ledger.api.cli import command as whole
 from execution_ledger.api.terminal.answers import ANSWERS, LINES
 from execution_ledger.api.terminal.errors import EXIT_CODES, MEANINGS_OF_1, RECORD_EXIT_CODES, SIGNAL_EXIT_CODES
 from execution_ledger.api.terminal.examples import EXAMPLES, PROGRAM
@@ -22,7 +20,7 @@ _VARIABLE = re.compile(r"EXECUTION_LEDGER_\w+")
 
 def parts() -> Iterator[str]:
     """The paragraphs of the page, after its title."""
-    program = typer.main.get_command(app)
+    program = whole()
     yield (
         "What `execution-ledger COMMAND --help` says of each command, in one place. How they work together: "
         "[command line](cli.md); all environment variables: [settings](settings.md)."
@@ -44,7 +42,7 @@ def parts() -> Iterator[str]:
 
 def commands(group: Any = None, path: str = "") -> Iterator[tuple[str, Any]]:
     """Every command and group with the words that name it, in order of the alphabet."""
-    group = group or typer.main.get_command(app)
+    group = group or whole()
     for name, command in sorted(group.commands.items()):
         named = f"{path} {name}".lstrip()
         yield named, command
@@ -135,7 +133,7 @@ def _bounds(text: str) -> str:
 
 
 def _context() -> Any:
-    command = typer.main.get_command(app)
+    command = whole()
     return command.make_context(PROGRAM, [], resilient_parsing=True)
 
 

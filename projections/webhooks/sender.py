@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 import time
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import cached_property
 from http import HTTPStatus
 from typing import cast
 
@@ -33,7 +35,11 @@ class Sender:
         """`timeout` bounds a whole request, in seconds, from the look-up of the host to the end of the answer."""
         self.guard = guard
         self.timeout = timeout
-        self._tls = httpx.create_ssl_context()
+
+    @cached_property
+    def _tls(self) -> ssl.SSLContext:
+        """Made for the first line: most ledgers have no endpoints, and to read certificates takes a service a while."""
+        return httpx.create_ssl_context()
 
     @asynccontextmanager
     async def line(self) -> AsyncIterator[httpx.AsyncClient]:

@@ -89,6 +89,7 @@ if __name__ == "__main__":
     for module in pkgutil.iter_modules(terminal.__path__, f"{terminal.__name__}."):
         import_module(module.name)
     assert server.serve  # what it needs is there, too
+    cli.command()
     gc.freeze()
     if (asked := serve(socket.socket(fileno=os.dup(0)))) is not None:
         live(asked)
