@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Page, ViewportSize
+from playwright.sync_api import Page, ViewportSize, expect
 
 PHONE: ViewportSize = {"width": 390, "height": 844}
 WIDE: ViewportSize = {"width": 1440, "height": 900}
@@ -60,6 +60,14 @@ def check(page: Page) -> None:
     found = violations(page)
     assert not found, json.dumps(found, indent=1)
     check_layout(page)
+
+
+def check_both_themes(page: Page) -> None:
+    """The same in light and then in dark, which the page takes from the system of whoever looks."""
+    for theme, background in (("light", "rgb(245, 246, 248)"), ("dark", "rgb(13, 16, 20)")):
+        page.emulate_media(color_scheme=theme)  # type: ignore[arg-type]
+        expect(page.locator("body")).to_have_css("background-color", background)
+        check(page)
 
 
 def check_layout(page: Page) -> None:

@@ -60,7 +60,7 @@ def settings_for(url: str, **more: Any) -> Settings:
 @pytest.fixture(scope="session")
 def day(written: Path) -> Iterator[str]:
     """The address of a service over it, for tests that only look."""
-    with running(settings_for(f"sqlite:///{written}", audit_interval=1)) as address:
+    with running(settings_for(f"sqlite:///{written}", audit_interval=10)) as address:
         wait_until_projected(address)
         yield address
 

@@ -226,6 +226,7 @@ def test_notes_are_drawn_and_told_by_pointer_and_keyboard(open_page: Open, day: 
     assert [text for text, _ in itertools.groupby(seen)] == notes
 
 
+@pytest.mark.soak
 def test_many_notes_are_one_mark_and_a_bound_is_told(open_page: Open, sqlite_template: Path, tmp_path: Path) -> None:
     url = f"sqlite:///{shutil.copy(sqlite_template, tmp_path / 'ledger.db')}"
 

@@ -9,7 +9,7 @@ from playwright.sync_api import expect
 
 from support.day import CLOSE, CLOSE_BEFORE
 
-from .axe import LAPTOP, TABLET, check, check_layout
+from .axe import LAPTOP, TABLET, check, check_both_themes, check_layout
 from .conftest import Open
 
 VIEWS = {
@@ -34,11 +34,7 @@ def test_a_view_is_accessible_light_and_dark(open_page: Open, day: str, view: st
     shown: Any = page.get_by_role(role, name=name).first  # type: ignore[arg-type]
     expect(shown).to_be_visible()
     expect(page.get_by_role("heading", level=1)).to_be_visible()
-    expect(page.locator("body")).to_have_css("background-color", "rgb(245, 246, 248)")
-    check(page)
-    page.emulate_media(color_scheme="dark")
-    expect(page.locator("body")).to_have_css("background-color", "rgb(13, 16, 20)")
-    check(page)
+    check_both_themes(page)
 
 
 @pytest.mark.soak
