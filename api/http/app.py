@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager, suppress
+from functools import cache
 from importlib.util import find_spec
 
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.gzip import GZipMiddleware
+from starlette.routing import BaseRoute
 
 from ...domain import InvalidInput
 from ...infrastructure import GroupReader, Settings
@@ -139,18 +141,25 @@ def create_app(settings: Settings) -> FastAPI:
         redirect_slashes=False,
         lifespan=lifespan,
         telemetry={"auto_configure": settings.telemetry, "operation_spans": False},
-        responses=problem_docs.EVERYWHERE,
     )
     app.state.settings, app.state.metrics, app.state.stopping = settings, Metrics(), asyncio.Event()
     app.state.started_at, app.state.sign_in = utc_now(), sign_in
-    for routes in _ROUTES:
-        app.include_router(routes.router, prefix=PREFIX)
-    app.include_router(routes_service.router)
-    app.include_router(page)
+    app.router.routes.extend(_routes())
     install_problems(app)
     complete_document(app)
     _surround(app, settings)
     return app
+
+
+@cache
+def _routes() -> list[BaseRoute]:
+    """All apps of a process share them: FastAPI works out what each needs at the first request, which takes long."""
+    app = FastAPI(openapi_url=None, responses=problem_docs.EVERYWHERE)
+    for routes in _ROUTES:
+        app.include_router(routes.router, prefix=PREFIX)
+    app.include_router(routes_service.router)
+    app.include_router(page)
+    return app.router.routes
 
 
 def _check_telemetry(settings: Settings) -> None:
