@@ -43,7 +43,7 @@ class Feed:
         """
         key = (page, *given)
         task = self._reads.get(key)
-        if task is None:
+        if task is None or task.done():
             task = self._reads[key] = asyncio.create_task(self._run(page, *given))
             task.add_done_callback(partial(self._forget, key))
         return await asyncio.shield(task)
@@ -54,7 +54,8 @@ class Feed:
             await asyncio.wait(self._reads.values())
 
     def _forget(self, key: Hashable, task: asyncio.Task[Any]) -> None:
-        del self._reads[key]
+        if self._reads[key] is task:
+            del self._reads[key]
         if not task.cancelled():
             task.exception()  # told to whoever waits, if anybody still does
 

@@ -161,6 +161,34 @@ async def test_twenty_subscribers_that_come_and_go_see_every_position_once_and_i
             assert seen == list(range(1, EVENTS + 1))
 
 
+async def test_what_comes_after_a_read_has_ended_reads_anew(
+    engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Even before the loop has told of its end: whoever was told the same again would ask again, for ever."""
+    gate, reads = asyncio.Event(), 0
+
+    async def run(*_: object) -> int:
+        nonlocal reads
+        reads += 1
+        mine = reads
+        await gate.wait()
+        return mine
+
+    async def come_late(feed: Feed) -> int:
+        await gate.wait()
+        return await feed.read(len)
+
+    monkeypatch.setattr(Feed, "_run", run)
+    async with aclosing(Feed(engine, Heads(engine))) as feed:
+        early = asyncio.create_task(feed.read(len))
+        while not reads:
+            await asyncio.sleep(0)
+        late = asyncio.create_task(come_late(feed))
+        await asyncio.sleep(0)
+        gate.set()
+        assert await asyncio.gather(early, late) == [1, 2]
+
+
 async def test_once_it_is_closed_no_connection_is_out_although_whoever_read_has_left(engine: AsyncEngine) -> None:
     pool = cast(QueuePool, engine.pool)
     async with aclosing(Feed(engine, Heads(engine))) as feed:
