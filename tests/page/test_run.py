@@ -226,7 +226,7 @@ def test_notes_are_drawn_and_told_by_pointer_and_keyboard(open_page: Open, day: 
     assert [text for text, _ in itertools.groupby(seen)] == notes
 
 
-@pytest.mark.soak
+@pytest.mark.soak  # 20,000 notes take a browser half a minute beside others
 def test_many_notes_are_one_mark_and_a_bound_is_told(open_page: Open, sqlite_template: Path, tmp_path: Path) -> None:
     url = f"sqlite:///{shutil.copy(sqlite_template, tmp_path / 'ledger.db')}"
 
@@ -278,6 +278,20 @@ def test_the_slider_shows_the_whole_page_as_it_was(open_page: Open, day: str, ap
     page.get_by_role("button", name="Now").click()
     expect(page.get_by_text("as it was")).to_have_count(0)
     expect(page).not_to_have_url(re.compile("at="))
+
+
+_PRESS_AT_ONCE = """new MutationObserver((_, observer) => {
+    if (!document.querySelector('.run-title')?.textContent.includes('event 3')) return;
+    observer.disconnect();
+    document.body.dispatchEvent(new KeyboardEvent('keydown', {key: 'ArrowRight', bubbles: true}));
+}).observe(document, {childList: true, subtree: true, characterData: true})"""
+
+
+def test_a_key_counts_from_the_first_sight_on(open_page: Open, day: str) -> None:
+    page = open_page(f"{day}/health")
+    page.add_init_script(_PRESS_AT_ONCE)
+    page.goto(f"{day}/run/{CLOSE}?at=3")
+    expect(page.locator(".run-title")).to_contain_text("as it was at event 4")
 
 
 def test_the_keyboard_steps_and_a_link_shows_the_same_moment(open_page: Open, day: str) -> None:

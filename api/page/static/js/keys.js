@@ -1,6 +1,6 @@
 // The keyboard: what each key does in the view at hand, and the list of them for the help.
 import { signal } from "@preact/signals";
-import { useEffect, useRef } from "preact/hooks";
+import { useLayoutEffect, useRef } from "preact/hooks";
 
 /** Groups of keys in force, the innermost last: `{ title, keys: { j: [what, action] } }`. */
 export const keyGroups = signal([]);
@@ -37,7 +37,8 @@ addEventListener("keydown", (event) => {
 export function useKeys(title, keys, active = true) {
   const latest = useRef(keys);
   latest.current = keys;
-  useEffect(() => {
+  // In force with what is seen: a usual effect waits for the next picture, which a busy browser puts off.
+  useLayoutEffect(() => {
     if (!active) return undefined;
     const bound = Object.fromEntries(
       Object.entries(keys).map(([name, [what]]) => [name, [what, (event) => latest.current[name]?.[1](event)]]),
