@@ -51,7 +51,7 @@ class GroupReader:
         return await answer
 
     async def aclose(self) -> None:
-        """Wait for the statement under way: whoever asked may be gone, and its connection is still to go back."""
+        """Wait until all is read: whoever asked may be gone, and the connection is still to go back."""
         if self._task is not None:
             await asyncio.wait({self._task})
 

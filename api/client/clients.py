@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import random
-import ssl
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
-from functools import cache
 from types import TracebackType
 from typing import Any, Generic, ParamSpec, Self, TypeVar, Unpack, overload
 
 import httpx
 
 from ...domain import InvalidInput, UnknownExecution
+from ...infrastructure.tls import verifying
 from ...projections import EventFilters, RecordedEvent
 from . import operations as op
 from . import webhook_operations as hooks
@@ -186,18 +185,12 @@ class _Operations:
         return Call("GET", "events/stream", lambda _: None, {"after": after, "type": type, "job_id": job_id})
 
 
-@cache
-def _tls() -> ssl.SSLContext:
-    """What all clients of a process verify services with: to read it takes as long as several requests."""
-    return httpx.create_ssl_context()
-
-
 class LedgerClient(_Operations):
     """The service, for programs that wait for each answer. Threads may share one; close it, or use it as a context."""
 
     def __init__(self, url: str, **options: Any) -> None:
         super().__init__(url, **options)
-        self._http = httpx.Client(timeout=self._timeout, verify=_tls())
+        self._http = httpx.Client(timeout=self._timeout, verify=verifying())
 
     def __enter__(self) -> Self:
         return self
@@ -258,7 +251,7 @@ class AsyncLedgerClient(_Operations):
 
     def __init__(self, url: str, **options: Any) -> None:
         super().__init__(url, **options)
-        self._http = httpx.AsyncClient(timeout=self._timeout, verify=_tls())
+        self._http = httpx.AsyncClient(timeout=self._timeout, verify=verifying())
 
     async def __aenter__(self) -> Self:
         return self

@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack, aclosing, asynccontextmanager, suppress
 from functools import cache
 from importlib.util import find_spec
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.routing import BaseRoute
@@ -154,12 +154,12 @@ def create_app(settings: Settings) -> FastAPI:
 @cache
 def _routes() -> list[BaseRoute]:
     """All apps of a process share them: FastAPI works out what each needs at the first request, which takes long."""
-    app = FastAPI(openapi_url=None, responses=problem_docs.EVERYWHERE)
+    router = APIRouter(responses=problem_docs.EVERYWHERE)
     for routes in _ROUTES:
-        app.include_router(routes.router, prefix=PREFIX)
-    app.include_router(routes_service.router)
-    app.include_router(page)
-    return app.router.routes
+        router.include_router(routes.router, prefix=PREFIX)
+    router.include_router(routes_service.router)
+    router.include_router(page)
+    return router.routes
 
 
 def _check_telemetry(settings: Settings) -> None:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import ssl
 import time
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from functools import cached_property
 from http import HTTPStatus
 from typing import cast
 
@@ -17,6 +15,7 @@ import httpx
 
 from ...domain import InvalidInput
 from ...infrastructure.stopwatch import Stopwatch
+from ...infrastructure.tls import verifying
 from ...infrastructure.webhooks import Attempt, Target, failed, sign
 from ..cloud_events import STRUCTURED
 from .addresses import Guard, check_url, host_of, is_address
@@ -35,11 +34,7 @@ class Sender:
         """`timeout` bounds a whole request, in seconds, from the look-up of the host to the end of the answer."""
         self.guard = guard
         self.timeout = timeout
-
-    @cached_property
-    def _tls(self) -> ssl.SSLContext:
-        """Made for the first line: most ledgers have no endpoints, and to read certificates takes a service a while."""
-        return httpx.create_ssl_context()
+        self._tls = verifying()
 
     @asynccontextmanager
     async def line(self) -> AsyncIterator[httpx.AsyncClient]:

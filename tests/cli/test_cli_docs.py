@@ -5,16 +5,14 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-import typer
-
-from execution_ledger.api.cli import app
+from execution_ledger.api.cli import command as whole
 from execution_ledger.api.terminal.errors import EXIT_CODES, RECORD_EXIT_CODES
 
 PAGE = (Path(__file__).parents[2] / "docs" / "cli.md").read_text(encoding="utf-8")
 
 
 def test_every_command_and_every_option_is_told() -> None:
-    commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    commands = whole().commands  # type: ignore[attr-defined]
     assert commands
     for name, command in commands.items():
         assert re.search(rf"execution-ledger {name}\b", PAGE), name

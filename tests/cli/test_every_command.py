@@ -22,11 +22,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import typer
 from sqlalchemy import insert, update
 
 from cli_reference import commands
-from execution_ledger.api.cli import app
+from execution_ledger.api.cli import command as whole
 from execution_ledger.api.terminal.answers import ANSWERS, LINES
 from execution_ledger.api.terminal.examples import EXAMPLES
 from execution_ledger.api.terminal.places import calls_services, why_database
@@ -332,7 +331,7 @@ def test_there_are_no_other_examples() -> None:
 
 def parse(words: list[str]) -> None:
     """As the program would, up to the point where the command is called."""
-    command: Any = typer.main.get_command(app)
+    command: Any = whole()
     context = None
     while hasattr(command, "commands"):
         context = command.make_context(words[0], [], parent=context, resilient_parsing=True)

@@ -106,7 +106,7 @@ def test_json_is_utf8_whatever_the_terminal_can_show(cli: Cli) -> None:
     migrate(cli.url)
     write(cli, lambda runs: runs.create_execution({"job_id": "j", "run_name": "日本 ✔"}))
     cli.env["PYTHONIOENCODING"] = "ascii"
-    process = cli.start("status", "j", "--json")  # by itself: what was forked has its streams already
+    process = cli.start("status", "j", "--json")
     assert json.loads(process.communicate(timeout=60)[0].decode())["run_name"] == "日本 ✔"
 
 

@@ -10,11 +10,14 @@ from typing import Any
 from playwright.sync_api import Browser, BrowserContext, Error
 
 _FORGET = "() => { try { localStorage.clear(); } catch {} return !Date.isFake; }"
-"""Whether the clock is the browser's own: one that a test has set cannot be taken back."""
+"""Drops what is stored; whether the clock is the browser's own: one that a test has set cannot be taken back."""
 
 
 class Contexts:
-    """Lends contexts that know nothing of who had them before, but for what the browser keeps of files."""
+    """Lends contexts without the pages, cookies and stored values of who had them before; the browser keeps its files.
+
+    What a test does to the context itself (a route, a script for every page) it has to take back.
+    """
 
     def __init__(self, browser: Browser) -> None:
         self._browser = browser
@@ -25,11 +28,15 @@ class Contexts:
         """One with these options, to nobody else meanwhile."""
         free = self._free[repr(sorted(options.items()))]
         context = free.pop() if free else self._browser.new_context(**options)
-        yield context
-        if _clear(context):
-            free.append(context)
-        else:
-            context.close()
+        cleared = False
+        try:
+            yield context
+            cleared = _clear(context)
+        finally:
+            if cleared:
+                free.append(context)
+            else:
+                context.close()
 
 
 def _clear(context: BrowserContext) -> bool:

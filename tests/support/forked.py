@@ -10,19 +10,21 @@ import atexit
 import json
 import os
 import select
+import selectors
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from functools import cache
 from pathlib import Path
 from subprocess import DEVNULL, PIPE, TimeoutExpired
-from typing import IO, Self
+from typing import IO, Any, Self
 
+_STARTING = threading.Lock()
 LARGEST = 1 << 16
 """Bytes of what is sent for one process at most: that much a socket takes at once."""
 COMMAND = [sys.executable, "-m", "execution_ledger.api.cli"]
@@ -44,7 +46,7 @@ class Forked:
         self.stdin, self.stdout, self.stderr = pipes
         self._answers = os.fdopen(answers, "rb", buffering=0)
         """Tells the exit status at the end."""
-        self._told = b""
+        self._telling = threading.Lock()
 
     def __enter__(self) -> Self:
         return self
@@ -67,12 +69,12 @@ class Forked:
         while self.returncode is None:
             if not select.select([self._answers], [], [], timeout)[0]:
                 raise TimeoutExpired("execution-ledger", timeout or 0)
-            read = self._answers.read(64)
-            assert read, "who watches it has ended"
-            self._told += read
-            if self._told.endswith(b"\n"):
-                self._answers.close()
-                self.returncode = int(self._told)
+            with self._telling:
+                if self.returncode is None:  # else another thread was told
+                    told = self._answers.read()
+                    assert told, "who watches it has ended"
+                    self._answers.close()
+                    self.returncode = int(told)
         return self.returncode
 
     def send_signal(self, number: int) -> None:
@@ -92,17 +94,33 @@ class Forked:
     def communicate(self, input: bytes = b"", timeout: float | None = None) -> tuple[bytes, bytes]:
         """Give it its input, and wait for its end: what it said."""
         deadline = None if timeout is None else time.monotonic() + timeout
-        pool = ThreadPoolExecutor(3)
-        if self.stdin is not None and not self.stdin.closed:
-            pool.submit(_write, self.stdin, input)
-        reading = [_begin_to_read(pool, each) for each in (self.stdout, self.stderr)]
-        pool.shutdown(wait=False)
-        self.wait(timeout)
-        try:
-            out, err = (each.result(None if deadline is None else deadline - time.monotonic()) for each in reading)
-        except TimeoutError as error:
-            raise TimeoutExpired("execution-ledger", timeout or 0) from error
-        return out, err
+
+        def left() -> float | None:
+            return None if deadline is None else max(0.0, deadline - time.monotonic())
+
+        read: dict[object, bytes] = {}
+        with selectors.DefaultSelector() as selector:
+            for each in (self.stdin, self.stdout, self.stderr):
+                if each is not None and not each.closed:
+                    selector.register(each, selectors.EVENT_WRITE if each is self.stdin else selectors.EVENT_READ)
+            while selector.get_map():
+                ready = selector.select(left())
+                if not ready:
+                    raise TimeoutExpired("execution-ledger", timeout or 0)
+                for key, _ in ready:
+                    stream: Any = key.fileobj
+                    if stream is self.stdin:
+                        input = _write_some(key.fd, input)
+                        over = not input
+                    else:
+                        some = stream.read1()
+                        read[stream] = read.get(stream, b"") + some
+                        over = not some
+                    if over:
+                        selector.unregister(stream)
+                        stream.close()
+        self.wait(left())
+        return read.get(self.stdout, b""), read.get(self.stderr, b"")
 
 
 Process = Forked | subprocess.Popen[bytes]
@@ -122,10 +140,10 @@ def start(
 ) -> Process:
     """Start `execution-ledger`, or a script, in a session of its own; at a terminal, if its input is one."""
     cwd, env = cwd or Path.cwd(), os.environ if env is None else env
-    changed = {name for name in {*env, *os.environ} if env.get(name) != os.environ.get(name)}
-    request = {"arguments": list(arguments), "cwd": str(cwd), "env": dict(env), "terminal": terminal}
-    told = json.dumps(request | {"script": None if script is None else str(script)}).encode()
-    if sys.platform != "linux" or len(told) > LARGEST or any(name.startswith(_AT_START) for name in changed):
+    name = None if script is None else str(script)
+    request = {"arguments": list(arguments), "cwd": str(cwd), "env": dict(env), "terminal": terminal, "script": name}
+    told = json.dumps(request).encode()
+    if sys.platform != "linux" or len(told) > LARGEST or _starts_otherwise(env):
         command = COMMAND if script is None else [sys.executable, str(script)]
         if terminal:
             command = [sys.executable, "-c", _TAKE_TERMINAL, *command]
@@ -136,7 +154,7 @@ def start(
         ends = [_stream(stdin, theirs, writes=True), *(_stream(each, theirs) for each in (stdout, stderr))]
         answers, telling = os.pipe()
         theirs.callback(os.close, telling)
-        socket.send_fds(_forker(), [told], [*(descriptor for descriptor, _ in ends), telling])
+        socket.send_fds(_forker()[0], [told], [*(descriptor for descriptor, _ in ends), telling])
     number = b""
     while not number.endswith(b"\n"):
         read = os.read(answers, 1)
@@ -159,15 +177,28 @@ def run(
     return subprocess.CompletedProcess([*COMMAND, *arguments], process.returncode, out, err)
 
 
+def _forker() -> tuple[socket.socket, dict[str, str]]:
+    """Where to ask for a process, and the environment that the one who forks was started with."""
+    with _STARTING:
+        return _start_forker()
+
+
 @cache
-def _forker() -> socket.socket:
+def _start_forker() -> tuple[socket.socket, dict[str, str]]:
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with theirs:
         process = subprocess.Popen(
             [sys.executable, str(Path(__file__).parent / "forker.py")], stdin=theirs.fileno(), start_new_session=True
         )
     atexit.register(lambda: (ours.close(), process.wait(10)))
-    return ours
+    return ours, dict(os.environ)
+
+
+def _starts_otherwise(env: Mapping[str, str]) -> bool:
+    """Whether a Python that starts with these variables is another one."""
+    _, before = _forker()
+    changed = {name for name in {*env, *before} if env.get(name) != before.get(name)}
+    return any(name.startswith(_AT_START) for name in changed)
 
 
 def _stream(given: int | IO[bytes], theirs: ExitStack, *, writes: bool = False) -> tuple[int, IO[bytes] | None]:
@@ -183,16 +214,9 @@ def _stream(given: int | IO[bytes], theirs: ExitStack, *, writes: bool = False) 
     return given if isinstance(given, int) else given.fileno(), None
 
 
-def _write(stream: IO[bytes], data: bytes) -> None:
-    with suppress(BrokenPipeError), stream:
-        stream.write(data)
-
-
-def _begin_to_read(pool: ThreadPoolExecutor, stream: IO[bytes] | None) -> Future[bytes]:
-    def read() -> bytes:
-        if stream is None or stream.closed:
-            return b""
-        with stream:
-            return stream.read()
-
-    return pool.submit(read)
+def _write_some(descriptor: int, data: bytes) -> bytes:
+    """What is left to write; nothing where nobody reads any more."""
+    try:
+        return data[os.write(descriptor, data[: select.PIPE_BUF]) :]
+    except BrokenPipeError:
+        return b""

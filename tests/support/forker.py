@@ -35,20 +35,20 @@ def serve(requests: socket.socket) -> dict[str, Any] | None:
             return None
         if os.fork() == 0:
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            *streams, answers = descriptors
             child = os.fork()
             if child == 0:
                 request = json.loads(text)
-                become(request, streams)
+                become(request, descriptors[:3])
                 return request
-            watch(child, answers)
+            watch(child, descriptors)
         for each in descriptors:
             os.close(each)
 
 
-def watch(child: int, answers: int) -> None:
+def watch(child: int, descriptors: list[int]) -> None:
     """Tell its number, and how it ends; as its parent, which nobody else can be."""
-    for each in range(3):
+    *streams, answers = descriptors
+    for each in (*range(3), *streams):
         os.close(each)
     with os.fdopen(answers, "w") as told:
         print(child, file=told, flush=True)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import random
-import signal
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -201,7 +199,7 @@ async def test_a_rebuild_that_is_killed_is_gone_on_with(
     rebuilder = forked.start([database.url], script=REBUILDER, stderr=2)
     assert rebuilder.stdout is not None
     done = int(await asyncio.to_thread(rebuilder.stdout.readline))
-    os.kill(rebuilder.pid, signal.SIGKILL)
+    rebuilder.kill()
     rebuilder.communicate()
     monkeypatch.setattr(rebuild_state, "STALE", rebuild_state.STALE * 0)
     rebuild, seen = Rebuild(sync_engine), list[int]()
