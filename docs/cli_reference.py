@@ -133,8 +133,7 @@ def _bounds(text: str) -> str:
 
 
 def _context() -> Any:
-    command = whole()
-    return command.make_context(PROGRAM, [], resilient_parsing=True)
+    return whole().make_context(PROGRAM, [], resilient_parsing=True)
 
 
 def _name(argument: Any) -> str:

@@ -12,7 +12,7 @@ PAGE = (Path(__file__).parents[2] / "docs" / "cli.md").read_text(encoding="utf-8
 
 
 def test_every_command_and_every_option_is_told() -> None:
-    commands = whole().commands  # type: ignore[attr-defined]
+    commands = whole().commands
     assert commands
     for name, command in commands.items():
         assert re.search(rf"execution-ledger {name}\b", PAGE), name

@@ -12,7 +12,7 @@ import pytest
 
 from execution_ledger.domain import Tree
 from execution_ledger.projections import ReplayQueries
-from support.forked import Process
+from support.forked import COMMAND, Process
 
 from .conftest import Cli
 
@@ -115,7 +115,7 @@ def test_after_a_signal_no_further_step_is_started(cli_anywhere: Cli) -> None:
 
 
 def test_a_signal_that_we_were_started_to_ignore_stays_ignored(cli: Cli) -> None:
-    command = " ".join([sys.executable, "-m", "execution_ledger.api.cli", "record", "--", "sh", "-c"])
+    command = " ".join([*COMMAND, "record", "--", "sh", "-c"])
     script = f"trap '' INT; exec {command} 'echo ready; read line; echo \"$line\"'"
     process = subprocess.Popen(
         ["sh", "-c", script],

@@ -65,7 +65,7 @@ def check(page: Page) -> None:
 def check_both_themes(page: Page) -> None:
     """The same in light and then in dark, which the page takes from the system of whoever looks."""
     for theme, background in (("light", "rgb(245, 246, 248)"), ("dark", "rgb(13, 16, 20)")):
-        page.emulate_media(color_scheme=theme)  # type: ignore[arg-type]
+        page.emulate_media(color_scheme=theme)
         expect(page.locator("body")).to_have_css("background-color", background)
         check(page)
 

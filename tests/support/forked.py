@@ -26,7 +26,7 @@ from typing import IO, Any, Self
 
 _STARTING = threading.Lock()
 LARGEST = 1 << 16
-"""Bytes of what is sent for one process at most: that much a socket takes at once."""
+"""Bytes of what is sent for one process at most: that much a socket takes at once, and a pipe."""
 COMMAND = [sys.executable, "-m", "execution_ledger.api.cli"]
 _TAKE_TERMINAL = """
 import fcntl, os, sys, termios
@@ -98,7 +98,7 @@ class Forked:
         def left() -> float | None:
             return None if deadline is None else max(0.0, deadline - time.monotonic())
 
-        read: dict[object, bytes] = {}
+        read, rest = {self.stdout: bytearray(), self.stderr: bytearray()}, memoryview(input)
         with selectors.DefaultSelector() as selector:
             for each in (self.stdin, self.stdout, self.stderr):
                 if each is not None and not each.closed:
@@ -110,17 +110,17 @@ class Forked:
                 for key, _ in ready:
                     stream: Any = key.fileobj
                     if stream is self.stdin:
-                        input = _write_some(key.fd, input)
-                        over = not input
+                        rest = _write_some(key.fd, rest)
+                        over = not rest
                     else:
-                        some = stream.read1()
-                        read[stream] = read.get(stream, b"") + some
+                        some = stream.read1(LARGEST)
+                        read[stream] += some
                         over = not some
                     if over:
                         selector.unregister(stream)
                         stream.close()
         self.wait(left())
-        return read.get(self.stdout, b""), read.get(self.stderr, b"")
+        return bytes(read[self.stdout]), bytes(read[self.stderr])
 
 
 Process = Forked | subprocess.Popen[bytes]
@@ -214,9 +214,9 @@ def _stream(given: int | IO[bytes], theirs: ExitStack, *, writes: bool = False) 
     return given if isinstance(given, int) else given.fileno(), None
 
 
-def _write_some(descriptor: int, data: bytes) -> bytes:
+def _write_some(descriptor: int, data: memoryview) -> memoryview:
     """What is left to write; nothing where nobody reads any more."""
     try:
         return data[os.write(descriptor, data[: select.PIPE_BUF]) :]
     except BrokenPipeError:
-        return b""
+        return data[:0]
