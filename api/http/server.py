@@ -8,6 +8,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from types import FrameType
 from typing import Any, NoReturn
 
 import uvicorn
@@ -16,12 +17,10 @@ from ...domain import InvalidInput
 from ...infrastructure import Settings
 from ..runtime import open_ledger, tune_interpreter
 from .app import PREFIX, create_app
+from .ending import GRACE, be_told_to_end
 from .logs import configure_log
 from .loopback import check_loopback
 from .workers import serve_with_workers
-
-_GRACE = 10
-"""Seconds that requests under way get to finish after the service was told to end."""
 
 
 class Server(uvicorn.Server):
@@ -31,6 +30,11 @@ class Server(uvicorn.Server):
         self.app = create_app(settings)
         super().__init__(uvicorn.Config(self.app, **_options(settings)))
         self._announce = announce
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Told by a signal; where it is stopped in another way, the process is not its own to end."""
+        be_told_to_end(sig, again=self.should_exit)
+        super().handle_exit(sig, frame)
 
     async def shutdown(self, sockets: list[Any] | None = None) -> None:
         """End the streams first: they would be waited for."""
@@ -54,12 +58,14 @@ def _options(settings: Settings) -> dict[str, Any]:
         "proxy_headers": False,
         "ws": "none",
         "lifespan": "on",
-        "timeout_graceful_shutdown": _GRACE,
+        "timeout_graceful_shutdown": GRACE,
     }
 
 
 def serve(settings: Settings, tell: Callable[[str], object] | None = None) -> None:
     """Serve until SIGTERM or Ctrl-C, which let requests under way finish; `tell` is told where the API is.
+
+    A process that has not ended 20 seconds later, or at a second Ctrl-C, is ended by force.
 
     Raises a `LedgerError` of one line where it cannot begin: another machine could reach it, the database does not
     answer or its schema does not fit (a SQLite file is migrated instead).

@@ -22,6 +22,7 @@ from uvicorn.supervisors import Multiprocess
 from ...infrastructure import Settings
 from ..runtime import tune_interpreter
 from .app import create_app
+from .ending import be_told_to_end
 from .logs import configure_log
 from .metrics import MULTIPROCESS
 
@@ -77,6 +78,7 @@ def _end_streams_on_signals(stopping: asyncio.Event) -> None:
         before = signal.getsignal(number)
 
         def end(number: int, frame: FrameType | None, before: Any = before) -> None:
+            be_told_to_end(number, again=stopping.is_set())
             loop.call_soon_threadsafe(stopping.set)
             if callable(before):
                 before(number, frame)

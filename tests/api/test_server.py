@@ -11,6 +11,7 @@ import socket
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -253,6 +254,37 @@ def test_a_stream_outlasts_its_database() -> None:
                 assert client.post("executions", json={}).status_code == 201
                 assert next(lines) == "id: 2"
     finally:
+        server.stop()
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+@pytest.mark.parametrize("signals", [2, pytest.param(1, marks=pytest.mark.soak)])
+def test_it_ends_also_when_its_database_is_silent(workers: str, signals: int) -> None:
+    server = start_server()
+    stopped: list[psutil.Process] = []
+    try:
+        migrate(server.url)
+        with process(server.url, EXECUTION_LEDGER_WORKERS=workers) as (started, address):
+            assert post(address, "a").status_code == 201
+            postmaster = psutil.Process(server.pid)
+            for each in [postmaster, *postmaster.children()]:
+                each.suspend()
+                stopped.append(each)
+            with pytest.raises(httpx.ReadTimeout):
+                httpx.get(f"{address}/api/v1/executions/a", trust_env=False, timeout=1)
+            # As a terminal does, which tells all of them.
+            everybody = [started, *psutil.Process(started.pid).children()]
+            for _ in range(signals):
+                for each in everybody:
+                    each.send_signal(signal.SIGINT)
+                time.sleep(1)
+            assert started.wait(30) == (0 if workers == "2" else 130 if signals == 2 else 3)
+            if signals == 1:
+                assert b"the database does not answer" in started.communicate()[1]
+    finally:
+        for each in stopped:
+            with suppress(psutil.NoSuchProcess):
+                each.resume()
         server.stop()
 
 
