@@ -15,14 +15,18 @@ _LONGEST = 2 * GRACE
 _log = logging.getLogger("execution_ledger.api")
 
 
-def be_told_to_end(number: int, again: bool) -> None:
-    """Call this when a signal asks for the end, `again` where one did before: a second Ctrl-C waits for nothing.
+def end_if_again(number: int, again: bool) -> None:
+    """Where a signal came `again` that asks for the end: a second Ctrl-C waits for nothing."""
+    if again and number == signal.SIGINT:
+        os._exit(130)
+
+
+def end_in_time() -> None:
+    """Call this once a signal has asked for the end, though not in its handler, which may not start a thread.
 
     A thread that waits for a silent database cannot be stopped, and would keep the process for as long. To end without
     it loses nothing that was acknowledged.
     """
-    if again and number == signal.SIGINT:
-        os._exit(130)
     timer = threading.Timer(_LONGEST, _end)
     timer.daemon = True
     timer.start()

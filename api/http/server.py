@@ -17,7 +17,7 @@ from ...domain import InvalidInput
 from ...infrastructure import Settings
 from ..runtime import open_ledger, tune_interpreter
 from .app import PREFIX, create_app
-from .ending import GRACE, be_told_to_end
+from .ending import GRACE, end_if_again, end_in_time
 from .logs import configure_log
 from .loopback import check_loopback
 from .workers import serve_with_workers
@@ -30,14 +30,18 @@ class Server(uvicorn.Server):
         self.app = create_app(settings)
         super().__init__(uvicorn.Config(self.app, **_options(settings)))
         self._announce = announce
+        self._told = False
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Told by a signal; where it is stopped in another way, the process is not its own to end."""
-        be_told_to_end(sig, again=self.should_exit)
+        end_if_again(sig, again=self._told)
+        self._told = True
         super().handle_exit(sig, frame)
 
     async def shutdown(self, sockets: list[Any] | None = None) -> None:
         """End the streams first: they would be waited for."""
+        if self._told:
+            end_in_time()
         self.app.state.stopping.set()
         await super().shutdown(sockets)
 

@@ -22,7 +22,7 @@ from uvicorn.supervisors import Multiprocess
 from ...infrastructure import Settings
 from ..runtime import tune_interpreter
 from .app import create_app
-from .ending import be_told_to_end
+from .ending import end_if_again, end_in_time
 from .logs import configure_log
 from .metrics import MULTIPROCESS
 
@@ -74,12 +74,17 @@ def make_app() -> FastAPI:
 def _end_streams_on_signals(stopping: asyncio.Event) -> None:
     """Before uvicorn is told to end, which waits for streams."""
     loop = asyncio.get_running_loop()
+
+    def stop() -> None:
+        stopping.set()
+        end_in_time()
+
     for number in (signal.SIGINT, signal.SIGTERM):
         before = signal.getsignal(number)
 
         def end(number: int, frame: FrameType | None, before: Any = before) -> None:
-            be_told_to_end(number, again=stopping.is_set())
-            loop.call_soon_threadsafe(stopping.set)
+            end_if_again(number, again=stopping.is_set())
+            loop.call_soon_threadsafe(stop)
             if callable(before):
                 before(number, frame)
 
