@@ -7,7 +7,7 @@ import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from types import FrameType
 from typing import Any, NoReturn
 
@@ -17,7 +17,7 @@ from ...domain import InvalidInput
 from ...infrastructure import Settings
 from ..runtime import open_ledger, tune_interpreter
 from .app import PREFIX, create_app
-from .ending import GRACE, end_if_again, end_in_time
+from .ending import GRACE, Watchdog
 from .logs import configure_log
 from .loopback import check_loopback
 from .workers import serve_with_workers
@@ -26,22 +26,20 @@ from .workers import serve_with_workers
 class Server(uvicorn.Server):
     """Uvicorn that tells its address once it listens."""
 
-    def __init__(self, settings: Settings, announce: Callable[[str], object]) -> None:
+    def __init__(self, settings: Settings, announce: Callable[[str], object], watchdog: Watchdog | None = None) -> None:
         self.app = create_app(settings)
         super().__init__(uvicorn.Config(self.app, **_options(settings)))
         self._announce = announce
-        self._told = False
+        self._watchdog = watchdog
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Told by a signal; where it is stopped in another way, the process is not its own to end."""
-        end_if_again(sig, again=self._told)
-        self._told = True
+        """Take a signal that asks for the end."""
+        if self._watchdog is not None:
+            self._watchdog.tell(sig)
         super().handle_exit(sig, frame)
 
     async def shutdown(self, sockets: list[Any] | None = None) -> None:
         """End the streams first: they would be waited for."""
-        if self._told:
-            end_in_time()
         self.app.state.stopping.set()
         await super().shutdown(sockets)
 
@@ -69,7 +67,7 @@ def _options(settings: Settings) -> dict[str, Any]:
 def serve(settings: Settings, tell: Callable[[str], object] | None = None) -> None:
     """Serve until SIGTERM or Ctrl-C, which let requests under way finish; `tell` is told where the API is.
 
-    A process that has not ended 20 seconds later, or at a second Ctrl-C, is ended by force.
+    A process that has not ended 20 seconds later, or at a second Ctrl-C of a terminal, is ended by force.
 
     Raises a `LedgerError` of one line where it cannot begin: another machine could reach it, the database does not
     answer or its schema does not fit (a SQLite file is migrated instead).
@@ -89,7 +87,8 @@ def serve(settings: Settings, tell: Callable[[str], object] | None = None) -> No
     with _quiet_end(), _listen(settings) as listener:
         configure_log(settings)
         if settings.workers == 1:
-            Server(settings, announce).run(sockets=[listener])
+            with closing(Watchdog(status=3)) as watchdog:
+                Server(settings, announce, watchdog).run(sockets=[listener])
         else:
             address = _address(settings.host, listener)
             serve_with_workers(settings, _options(settings), listener, lambda: announce(address))

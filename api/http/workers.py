@@ -7,6 +7,7 @@ import json
 import os
 import secrets
 import signal
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from socket import socket
@@ -17,12 +18,12 @@ from typing import Any
 import uvicorn
 from fastapi import FastAPI
 from pydantic import SecretStr
-from uvicorn.supervisors import Multiprocess
+from uvicorn.supervisors.multiprocess import Multiprocess, Process
 
 from ...infrastructure import Settings
 from ..runtime import tune_interpreter
 from .app import create_app
-from .ending import end_if_again, end_in_time
+from .ending import Watchdog
 from .logs import configure_log
 from .metrics import MULTIPROCESS
 
@@ -40,8 +41,18 @@ class Workers(Multiprocess):
     def init_processes(self) -> None:
         """Start all of them, and wait until they can serve."""
         super().init_processes()
-        if all(process.wait_until_ready(_READY, self.should_exit) for process in self.processes):
+        if all(map(self._is_ready, self.processes)):
             self._announce()
+
+    def _is_ready(self, process: Process) -> bool:
+        """Whether it is in time; not waited for where a signal asks for the end meanwhile."""
+        deadline = time.monotonic() + _READY
+        while process.process.is_alive() and time.monotonic() < deadline:
+            if process.wait_until_ready(0.5):
+                return True
+            if {signal.SIGINT, signal.SIGTERM} & set(self.signal_queue):
+                break
+        return False
 
 
 def serve_with_workers(
@@ -74,17 +85,13 @@ def make_app() -> FastAPI:
 def _end_streams_on_signals(stopping: asyncio.Event) -> None:
     """Before uvicorn is told to end, which waits for streams."""
     loop = asyncio.get_running_loop()
-
-    def stop() -> None:
-        stopping.set()
-        end_in_time()
-
+    watchdog = Watchdog(status=1)  # what uvicorn takes for a start that failed is 3
     for number in (signal.SIGINT, signal.SIGTERM):
         before = signal.getsignal(number)
 
         def end(number: int, frame: FrameType | None, before: Any = before) -> None:
-            end_if_again(number, again=stopping.is_set())
-            loop.call_soon_threadsafe(stop)
+            watchdog.tell(number)
+            loop.call_soon_threadsafe(stopping.set)
             if callable(before):
                 before(number, frame)
 

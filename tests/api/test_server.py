@@ -8,10 +8,13 @@ import json
 import queue
 import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -28,7 +31,7 @@ from execution_ledger.domain import InvalidInput, SchemaNotReady, StoreUnavailab
 from execution_ledger.infrastructure import ExecutionRepository, Settings, migrate
 from support import Database
 from support.http_service import make_client, running
-from support.postgres import Server, start_server
+from support.postgres import LocalServer, Server, start_server
 from support.service_process import process
 
 
@@ -257,35 +260,105 @@ def test_a_stream_outlasts_its_database() -> None:
         server.stop()
 
 
-@pytest.mark.parametrize("workers", ["1", "2"])
-@pytest.mark.parametrize("signals", [2, pytest.param(1, marks=pytest.mark.soak)])
-def test_it_ends_also_when_its_database_is_silent(workers: str, signals: int) -> None:
-    server = start_server()
+@contextmanager
+def silence(server: LocalServer) -> Iterator[None]:
+    """It answers nothing meanwhile, nor does it end a connection."""
     stopped: list[psutil.Process] = []
     try:
-        migrate(server.url)
-        with process(server.url, EXECUTION_LEDGER_WORKERS=workers) as (started, address):
-            assert post(address, "a").status_code == 201
-            postmaster = psutil.Process(server.pid)
-            for each in [postmaster, *postmaster.children()]:
+        postmaster = psutil.Process(server.pid)
+        for processes in ([postmaster], postmaster.children()):
+            for each in processes:
                 each.suspend()
                 stopped.append(each)
-            with pytest.raises(httpx.ReadTimeout):
-                httpx.get(f"{address}/api/v1/executions/a", trust_env=False, timeout=1)
-            # As a terminal does, which tells all of them.
-            everybody = [started, *psutil.Process(started.pid).children()]
-            for _ in range(signals):
-                for each in everybody:
-                    each.send_signal(signal.SIGINT)
-                time.sleep(1)
-            assert started.wait(30) == (0 if workers == "2" else 130 if signals == 2 else 3)
-            if signals == 1:
-                assert b"the database does not answer" in started.communicate()[1]
+        yield
     finally:
         for each in stopped:
             with suppress(psutil.NoSuchProcess):
                 each.resume()
-        server.stop()
+
+
+def wait_in_vain(address: str) -> None:
+    with pytest.raises(httpx.ReadTimeout):
+        httpx.get(f"{address}/api/v1/executions/a", trust_env=False, timeout=1)
+
+
+@pytest.fixture
+def own_server() -> Iterator[LocalServer]:
+    server = start_server()
+    migrate(server.url)
+    yield server
+    server.stop()
+
+
+@pytest.mark.parametrize(("workers", "status"), [("1", 130), ("2", 0)])
+def test_a_second_ctrl_c_does_not_wait_for_a_silent_database(
+    own_server: LocalServer, workers: str, status: int
+) -> None:
+    with process(own_server.url, EXECUTION_LEDGER_WORKERS=workers) as (started, address):
+        with silence(own_server):
+            wait_in_vain(address)
+            everybody = [psutil.Process(started.pid), *psutil.Process(started.pid).children()]
+            for _ in range(2):  # a terminal tells all of them
+                for each in everybody:
+                    with suppress(psutil.NoSuchProcess):
+                        each.send_signal(signal.SIGINT)
+                time.sleep(1)
+            assert started.wait(10) == status
+        assert b"by force" not in started.communicate()[1]
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize(("workers", "status"), [("1", 3), ("2", 0)])
+def test_it_ends_in_time_though_its_database_is_silent(own_server: LocalServer, workers: str, status: int) -> None:
+    with process(own_server.url, EXECUTION_LEDGER_WORKERS=workers) as (started, address):
+        with silence(own_server):
+            wait_in_vain(address)
+            started.terminate()
+            assert started.wait(30) == status
+        assert b"the database does not answer" in started.communicate()[1]
+
+
+@pytest.mark.soak
+def test_a_process_that_ends_by_force_is_started_anew(own_server: LocalServer) -> None:
+    with process(own_server.url, seconds=120, EXECUTION_LEDGER_WORKERS="2") as (started, address):
+
+        def workers() -> set[psutil.Process]:
+            children = psutil.Process(started.pid).children()
+            return {each for each in children if "spawn_main" in " ".join(each.cmdline())}
+
+        before = workers()
+        one, other = before
+        with silence(own_server):
+            wait_in_vain(address)
+            one.terminate()
+            psutil.wait_procs([one], timeout=40)
+        deadline = time.monotonic() + 30
+        while len(workers()) < 2 or one in workers():
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        assert other in workers()
+        assert post(address, "a").status_code == 201
+        started.terminate()
+        assert started.wait(30) == 0
+        assert b"the database does not answer" in started.communicate()[1]
+
+
+def test_one_that_ended_well_leaves_its_process_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    script = """
+import os, signal, threading, time
+from execution_ledger.api.http import ending
+from execution_ledger.api.http.server import serve
+from execution_ledger.infrastructure import Settings
+ending._LONGEST = 2
+def told(address):
+    os.kill(os.getpid(), signal.SIGINT)
+serve(Settings(port=0), told)
+time.sleep(4)
+print("still here")
+"""
+    monkeypatch.setenv("EXECUTION_LEDGER_DATABASE_URL", f"sqlite:///{tmp_path / 'ledger.db'}")
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout) == (0, "still here\n"), done.stderr
 
 
 async def test_old_receipts_of_every_ledger_are_forgotten(settings: Settings) -> None:
