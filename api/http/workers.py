@@ -47,11 +47,10 @@ class Workers(Multiprocess):
     def _is_ready(self, process: Process) -> bool:
         """Whether it is in time; not waited for where a signal asks for the end meanwhile."""
         deadline = time.monotonic() + _READY
-        while process.process.is_alive() and time.monotonic() < deadline:
+        asked = {signal.SIGINT, signal.SIGTERM}
+        while process.process.is_alive() and time.monotonic() < deadline and asked.isdisjoint(self.signal_queue):
             if process.wait_until_ready(0.5):
                 return True
-            if {signal.SIGINT, signal.SIGTERM} & set(self.signal_queue):
-                break
         return False
 
 
@@ -74,7 +73,7 @@ def make_app() -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[Any]:
-        _end_streams_on_signals(app.state.stopping)
+        _heed_signals(app.state.stopping)
         async with inner(app) as state:
             yield state
 
@@ -82,8 +81,8 @@ def make_app() -> FastAPI:
     return app
 
 
-def _end_streams_on_signals(stopping: asyncio.Event) -> None:
-    """Before uvicorn is told to end, which waits for streams."""
+def _heed_signals(stopping: asyncio.Event) -> None:
+    """End the streams before uvicorn is told, which waits for them; and the process in time."""
     loop = asyncio.get_running_loop()
     watchdog = Watchdog(status=1)  # what uvicorn takes for a start that failed is 3
     for number in (signal.SIGINT, signal.SIGTERM):

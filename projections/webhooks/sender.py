@@ -34,7 +34,7 @@ class Sender:
         """`timeout` bounds a whole request, in seconds, from the look-up of the host to the end of the answer."""
         self.guard = guard
         self.timeout = timeout
-        self._tls = verifying()
+        self._tls = verifying()  # here, so that a wrong file stops a service at its start
 
     @asynccontextmanager
     async def line(self) -> AsyncIterator[httpx.AsyncClient]:

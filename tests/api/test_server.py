@@ -8,8 +8,6 @@ import json
 import queue
 import signal
 import socket
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -29,7 +27,7 @@ from execution_ledger.api.http.server import serve
 from execution_ledger.api.runtime import open_ledger
 from execution_ledger.domain import InvalidInput, SchemaNotReady, StoreUnavailable
 from execution_ledger.infrastructure import ExecutionRepository, Settings, migrate
-from support import Database
+from support import Database, forked
 from support.http_service import make_client, running
 from support.postgres import LocalServer, Server, start_server
 from support.service_process import process
@@ -208,56 +206,57 @@ def test_a_database_that_cannot_be_reached_is_told_in_one_line() -> None:
     assert "\n" not in str(refused.value)
 
 
-def test_without_its_database_it_answers_503_and_recovers_by_itself() -> None:
+@pytest.fixture
+def own_server() -> Iterator[LocalServer]:
+    """A server of the test's own, to stop or kill."""
     server = start_server()
     try:
         migrate(server.url)
-        settings = Settings(database_url=server.url)
-        with running(settings) as address, make_client(address) as client:
-            client.post("executions", json={"job_id": "j"})
-            server.kill()
-            for _ in range(3):
-                for answer in (
-                    client.get("executions/j"),
-                    client.get("executions"),
-                    client.get("events"),
-                    client.get("ledger"),
-                    client.post("executions", json={}, headers={"Idempotency-Key": "later"}),
-                    client.post("executions/j/start"),
-                ):
-                    assert answer.status_code == 503, answer.text
-                    assert answer.json()["type"].endswith(":store-unavailable")
-                    assert int(answer.headers["retry-after"]) > 0
-                    assert "127.0.0.1" not in answer.text
-            assert httpx.get(f"{address}/healthz", trust_env=False).status_code == 200
-            server.restart()
-            assert client.get("executions/j").status_code == 200
-            assert client.post("executions", json={}, headers={"Idempotency-Key": "later"}).status_code == 201
-            assert client.get("ledger").json()["size"] == 2
-            server.restart()  # in an orderly way this time: the connections of the pool are dead, the server is not
-            answers = [client.get("executions/j").status_code for _ in range(12)]
-            assert set(answers) <= {200, 503}
-            assert answers[-1] == 200
+        yield server
     finally:
         server.stop()
 
 
-def test_a_stream_outlasts_its_database() -> None:
-    server = start_server()
-    try:
-        migrate(server.url)
-        with running(Settings(database_url=server.url)) as address, make_client(address) as client:
-            client.post("executions", json={})
-            with client.stream("GET", "events/stream?after=0") as stream:
-                lines = (line for line in stream.iter_lines() if line.startswith("id: "))
-                assert next(lines) == "id: 1"
-                server.kill()
-                assert client.get("ledger").status_code == 503
-                server.restart()
-                assert client.post("executions", json={}).status_code == 201
-                assert next(lines) == "id: 2"
-    finally:
-        server.stop()
+def test_without_its_database_it_answers_503_and_recovers_by_itself(own_server: LocalServer) -> None:
+    settings = Settings(database_url=own_server.url)
+    with running(settings) as address, make_client(address) as client:
+        client.post("executions", json={"job_id": "j"})
+        own_server.kill()
+        for _ in range(3):
+            for answer in (
+                client.get("executions/j"),
+                client.get("executions"),
+                client.get("events"),
+                client.get("ledger"),
+                client.post("executions", json={}, headers={"Idempotency-Key": "later"}),
+                client.post("executions/j/start"),
+            ):
+                assert answer.status_code == 503, answer.text
+                assert answer.json()["type"].endswith(":store-unavailable")
+                assert int(answer.headers["retry-after"]) > 0
+                assert "127.0.0.1" not in answer.text
+        assert httpx.get(f"{address}/healthz", trust_env=False).status_code == 200
+        own_server.restart()
+        assert client.get("executions/j").status_code == 200
+        assert client.post("executions", json={}, headers={"Idempotency-Key": "later"}).status_code == 201
+        assert client.get("ledger").json()["size"] == 2
+        own_server.restart()  # in an orderly way this time: the connections of the pool are dead, the server is not
+        answers = [client.get("executions/j").status_code for _ in range(12)]
+        assert set(answers) <= {200, 503}
+        assert answers[-1] == 200
+
+
+def test_a_stream_outlasts_its_database(own_server: LocalServer) -> None:
+    with running(Settings(database_url=own_server.url)) as address, make_client(address) as client:
+        client.post("executions", json={})
+        with client.stream("GET", "events/stream?after=0") as stream:
+            lines = (line for line in stream.iter_lines() if line.startswith("id: "))
+            assert next(lines) == "id: 1"
+            own_server.kill()
+            assert client.get("ledger").status_code == 503
+            own_server.restart()
+            assert client.post("executions", json={}).status_code == 201
+            assert next(lines) == "id: 2"
 
 
 @contextmanager
@@ -280,14 +279,6 @@ def silence(server: LocalServer) -> Iterator[None]:
 def wait_in_vain(address: str) -> None:
     with pytest.raises(httpx.ReadTimeout):
         httpx.get(f"{address}/api/v1/executions/a", trust_env=False, timeout=1)
-
-
-@pytest.fixture
-def own_server() -> Iterator[LocalServer]:
-    server = start_server()
-    migrate(server.url)
-    yield server
-    server.stop()
 
 
 @pytest.mark.parametrize(("workers", "status"), [("1", 130), ("2", 0)])
@@ -326,8 +317,7 @@ def test_a_process_that_ends_by_force_is_started_anew(own_server: LocalServer) -
             children = psutil.Process(started.pid).children()
             return {each for each in children if "spawn_main" in " ".join(each.cmdline())}
 
-        before = workers()
-        one, other = before
+        one, other = workers()
         with silence(own_server):
             wait_in_vain(address)
             one.terminate()
@@ -343,22 +333,24 @@ def test_a_process_that_ends_by_force_is_started_anew(own_server: LocalServer) -
         assert b"the database does not answer" in started.communicate()[1]
 
 
-def test_one_that_ended_well_leaves_its_process_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    script = """
-import os, signal, threading, time
+_SERVES_AND_GOES_ON = """
+import os, signal, sys, time
 from execution_ledger.api.http import ending
 from execution_ledger.api.http.server import serve
 from execution_ledger.infrastructure import Settings
 ending._LONGEST = 2
-def told(address):
-    os.kill(os.getpid(), signal.SIGINT)
-serve(Settings(port=0), told)
+serve(Settings(database_url=sys.argv[1], port=0), lambda address: os.kill(os.getpid(), signal.SIGINT))
 time.sleep(4)
 print("still here")
 """
-    monkeypatch.setenv("EXECUTION_LEDGER_DATABASE_URL", f"sqlite:///{tmp_path / 'ledger.db'}")
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
-    assert (done.returncode, done.stdout) == (0, "still here\n"), done.stderr
+
+
+def test_one_that_ended_well_leaves_its_process_alone(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(_SERVES_AND_GOES_ON)
+    with forked.start([f"sqlite:///{tmp_path / 'ledger.db'}"], script=script, stderr=forked.PIPE) as started:
+        out, errors = started.communicate(timeout=60)
+        assert (started.wait(), out) == (0, b"still here\n"), errors
 
 
 async def test_old_receipts_of_every_ledger_are_forgotten(settings: Settings) -> None:
